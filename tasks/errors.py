@@ -1,0 +1,101 @@
+"""Every error that Modelflight raises on purpose, in one tree.
+
+An error says what was wanted, where it went wrong, why, and what to do next. Its class says whether trying
+again can help (`retryable`, read by the retry predicate of the Prefect tasks) and how the command line ends
+(`exit_code`). Messages never carry credentials: addresses pass through `tasks.address.redact` first.
+"""
+
+from typing import ClassVar
+
+
+class ModelflightError(Exception):
+    """Base of all errors; the four parts are kept apart so that each surface can lay them out.
+
+    Args:
+        what: what was attempted and failed, one sentence.
+        where: file:line, key, step and cell, or address without secrets.
+        why: the cause, as far as it is known; may span lines (a traceback, a hook's message).
+        next_step: what the reader can do about it.
+    """
+
+    retryable: ClassVar[bool] = False
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, what: str, where: str = "", why: str = "", next_step: str = "") -> None:
+        super().__init__(what, where, why, next_step)  # all four in args, so that it survives pickling
+        self.what = what
+        self.where = where
+        self.why = why
+        self.next_step = next_step
+
+    def __str__(self) -> str:
+        parts = (("", self.what), ("where: ", self.where), ("why: ", self.why), ("next: ", self.next_step))
+        return "\n".join(label + text for label, text in parts if text)
+
+
+class InvalidInput(ModelflightError):
+    """What the user wrote cannot be used; nothing outside was touched."""
+
+    exit_code = 2
+
+
+class ConfigInvalid(InvalidInput):
+    """`modelflight.yaml` is missing, unreadable, or has problems (all of them are in `why`)."""
+
+
+class NotebookInvalid(InvalidInput):
+    """The notebook cannot be read or is not tagged so that a pipeline can be made of it."""
+
+
+class ParameterInvalid(InvalidInput):
+    """A parameter does not exist in the notebook or has a type or value that it cannot take."""
+
+
+class AddressInvalid(InvalidInput):
+    """An address cannot be used: malformed, or it carries a credential."""
+
+
+class CommitNotFound(InvalidInput):
+    """The commit, branch or tag does not exist in the notebook repository."""
+
+
+class FleetTargetInvalid(InvalidInput):
+    """The fleet repository's branch or path does not carry the model's image in exactly one place."""
+
+
+class NotSupported(InvalidInput):
+    """A valid request for something that this version cannot do."""
+
+
+class RepositoryUnreachable(ModelflightError):
+    """A Git repository could not be reached or read; the network may come back."""
+
+    retryable = True
+
+
+class CompileFailed(ModelflightError):
+    """Kale or KFP could not turn the notebook into a pipeline."""
+
+
+class StepFailed(ModelflightError):
+    """A step of the pipeline ended with an exception or died."""
+
+
+class MetricInvalid(ModelflightError):
+    """The run finished, but the gate's metric is missing or is no finite number."""
+
+
+class ModelMissing(ModelflightError):
+    """The run finished, but it left no model, or more than one candidate."""
+
+
+class PackFailed(ModelflightError):
+    """The model image could not be written; nothing half-written is visible."""
+
+
+class TagTaken(PackFailed):
+    """The tag already names another digest; tags are immutable."""
+
+
+class FleetRefused(ModelflightError):
+    """The fleet repository did not accept the commit."""

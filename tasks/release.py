@@ -1,0 +1,171 @@
+"""Value types of one release: what each step of the chain hands to the next."""
+
+import re
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Self
+
+
+class _Identifier(str):
+    """A string that matches its class's pattern; classes differ so that they are not mixed up."""
+
+    pattern: re.Pattern[str]
+
+    def __new__(cls, value: str) -> Self:
+        if not cls.pattern.fullmatch(value):
+            raise ValueError(f"{value!r} is no {cls.__name__}: wanted {cls.pattern.pattern}")
+        return super().__new__(cls, value)
+
+
+class CommitSha(_Identifier):
+    """A Git commit: 40 hex digits, or 64 in a SHA-256 repository."""
+
+    pattern = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+
+class Digest(_Identifier):
+    """A content digest in OCI form, `sha256:` and 64 hex digits."""
+
+    pattern = re.compile(r"sha256:[0-9a-f]{64}")
+
+
+class ReleaseId(_Identifier):
+    """`<model>-<commit, 12 hex>-<attempt>`; also the rollout id in the fleet."""
+
+    pattern = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?-[0-9a-f]{12}-[1-9][0-9]*")
+
+    @classmethod
+    def of(cls, model: str, commit: CommitSha, attempt: int) -> Self:
+        """The id of one attempt to release `model` from `commit`; attempts count from 1."""
+        return cls(f"{model}-{commit[:12]}-{attempt}")
+
+    @property
+    def run_id(self) -> uuid.UUID:
+        """The pipeline run's id: the same for every retry of this release."""
+        return uuid.uuid5(uuid.NAMESPACE_URL, f"https://modelflight.dev/releases/{self}")
+
+
+class Verdict(StrEnum):
+    """How a release ended."""
+
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+    SUPERSEDED = "superseded"
+    PROMOTION_FAILED = "promotion_failed"
+    REFUSED = "refused"
+    UNKNOWN = "unknown"
+    UNTRACKED = "untracked"
+
+
+@dataclass(frozen=True)
+class Source:
+    """A notebook repository at one commit, checked out under `directory`.
+
+    `address` carries no credentials; `committed_at` is in UTC.
+    """
+
+    address: str
+    commit: CommitSha
+    committed_at: datetime
+    subject: str
+    directory: Path
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A compiled notebook: KFP IR YAML at `path`; `identity` is the sha256 of all that went into it."""
+
+    identity: str
+    path: Path
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """What a pipeline run left: the model's files under `directory`, and its metrics by name."""
+
+    run_id: uuid.UUID
+    directory: Path
+    files: tuple[str, ...]
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """The challenger's metric held against the fixed limit and the champion.
+
+    `limit` is the minimum (or the maximum where lower is better); `reasons` is empty when it passed.
+    """
+
+    metric: str
+    better: str
+    challenger: float
+    champion: float | None
+    champion_image: str | None
+    limit: float | None
+    tolerance: float
+    reasons: tuple[str, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether the challenger may go on."""
+        return not self.reasons
+
+
+@dataclass(frozen=True)
+class ModelImage:
+    """A packed model image. `size` counts the bytes of all blobs that the index reaches."""
+
+    repository: str
+    tag: str
+    digest: Digest
+    size: int
+    layout: Path
+
+    @property
+    def reference(self) -> str:
+        """What the fleet carries: `repository:tag@digest`; only the digest decides."""
+        return f"{self.repository}:{self.tag}@{self.digest}"
+
+
+@dataclass(frozen=True)
+class FleetCommit:
+    """The commit that carries a release's image in the fleet repository.
+
+    `created` is false when the fleet already carried it; `diff` is the unified diff of the commit.
+    """
+
+    commit: CommitSha
+    branch: str
+    path: str
+    diff: str
+    created: bool
+
+
+@dataclass(frozen=True)
+class Span:
+    """One step of a release on the clock: `started` in UTC, `seconds` it took, `outcome` in a few words."""
+
+    step: str
+    started: datetime
+    seconds: float
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Release:
+    """The end of one release. `image` and `fleet_commit` are None when the gate refused."""
+
+    release_id: ReleaseId
+    model: str
+    source: Source
+    metrics: Mapping[str, float]
+    decision: GateDecision
+    image: ModelImage | None
+    fleet_commit: FleetCommit | None
+    verdict: Verdict
+    timeline: tuple[Span, ...]
