@@ -97,5 +97,9 @@ class TagTaken(PackFailed):
     """The tag already names another digest; tags are immutable."""
 
 
+class ImageCorrupt(ModelflightError):
+    """An image layout cannot be read, or holds something else than what its digests say."""
+
+
 class FleetRefused(ModelflightError):
     """The fleet repository did not accept the commit."""

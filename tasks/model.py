@@ -6,7 +6,7 @@ while they type.
 
 import re
 from datetime import timedelta
-from pathlib import PurePosixPath
+from math import isfinite
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
 
@@ -16,39 +16,46 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
+    ValidationInfo,
     WithJsonSchema,
-    model_validator,
+    field_validator,
 )
 
 from tasks.address import check_address
-from tasks.errors import AddressInvalid
+from tasks.errors import AddressInvalid, InvalidInput
 
 Parameter = bool | int | float | str
 """What a notebook parameter can be; bool before int, because every bool is an int to Python."""
 
-_DNS_LABEL = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
-# Lower-case repository with an optional host and port; tag and digest are Modelflight's to add.
-_IMAGE = r"^[a-zA-Z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$"
-_PINNED_IMAGE = r"^[^@\s]+@sha256:[0-9a-f]{64}$"
-_DURATION = re.compile(r"(\d+)([smh])")
+# Outside of the repository: absolute, climbing, or not a path at all.
+_OUTSIDE = r"^\s*$|^/|(^|/)\.\.(/|$)|\\|\x00"
+_DURATION = r"^(?=.)([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$"
+_LONGEST = timedelta(days=30)
 
 
-def _duration(value: object) -> object:
-    """Seconds of `30m`, `90s`, `1h`, `1h30m`; anything else goes on to pydantic's own reading."""
-    if isinstance(value, str):
-        parts = _DURATION.findall(value)
-        if not parts or "".join(number + unit for number, unit in parts) != value:
-            raise ValueError("a duration looks like 90s, 30m or 1h30m")
-        seconds = {"s": 1, "m": 60, "h": 3600}
-        return timedelta(seconds=sum(int(number) * seconds[unit] for number, unit in parts))
-    raise ValueError("a duration looks like 90s, 30m or 1h30m")
+def _duration(value: object) -> timedelta:
+    """`30m`, `90s`, `1h`, `1h30m`; nothing else, so a number without a unit is a mistake."""
+    found = re.fullmatch(_DURATION, value) if isinstance(value, str) else None
+    hours, minutes, seconds = (
+        (int(part[:-1]) if part else 0 for part in found.groups()) if found else (0, 0, 0)
+    )
+    duration = timedelta(hours=hours, minutes=minutes, seconds=seconds)
+    if not timedelta(0) < duration <= _LONGEST:
+        raise ValueError("wanted a duration like 90s, 30m or 1h30m, at most 720h")
+    return duration
 
 
 def _inside(value: str) -> str:
     """A path that stays inside the repository, as it is written there."""
-    path = PurePosixPath(value)
-    if path.is_absolute() or ".." in path.parts or "\\" in value or "\0" in value or not value.strip():
+    if re.search(_OUTSIDE, value):
         raise ValueError("a path is relative to the repository and stays inside it")
+    return value
+
+
+def _finite(value: Parameter) -> Parameter:
+    if isinstance(value, float) and not isfinite(value):
+        raise ValueError("wanted a finite number")
     return value
 
 
@@ -77,12 +84,46 @@ def _cron(value: str) -> str:
     return value
 
 
-RepositoryPath = Annotated[str, AfterValidator(_inside)]
+def _form(pattern: str, wanted: str) -> Any:
+    """Text of a pattern; editors and the loader say `wanted` where it does not match."""
+    return Field(pattern=pattern, json_schema_extra={"patternErrorMessage": wanted})
+
+
+RepositoryPath = Annotated[
+    str, AfterValidator(_inside), Field(json_schema_extra={"not": {"pattern": _OUTSIDE}})
+]
 Duration = Annotated[
     timedelta,
     BeforeValidator(_duration),
-    WithJsonSchema({"type": "string", "pattern": r"^(\d+[smh])+$", "examples": ["30m"]}),
+    PlainSerializer(lambda value: f"{int(value.total_seconds())}s", return_type=str),
+    WithJsonSchema({"type": "string", "pattern": _DURATION, "examples": ["30m"]}),
 ]
+DnsLabel = Annotated[
+    str,
+    _form(
+        r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
+        "lower-case letters, digits and '-', with a letter or digit at both ends",
+    ),
+]
+# Lower-case repository with a host and an optional port; tag and digest are Modelflight's to add.
+ImageName = Annotated[
+    str,
+    _form(
+        r"^[a-zA-Z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$",
+        "an image repository like registry.example.com/models/wine, in lower case, without tag or digest",
+    ),
+]
+PinnedImage = Annotated[
+    str, _form(r"^[^@\s]+@sha256:[0-9a-f]{64}$", "an image pinned by digest: name@sha256:<64 hex digits>")
+]
+BranchName = Annotated[
+    str,
+    _form(
+        r"^[^\s~^:?*\[\\-][^\s~^:?*\[\\]*$",
+        "a branch name: no white space, none of ~^:?*[\\, no '-' in front",
+    ),
+]
+NotebookPath = Annotated[RepositoryPath, _form(r"\.ipynb$", "a path that ends in .ipynb")]
 
 
 class _Strict(BaseModel):
@@ -94,8 +135,8 @@ class _Strict(BaseModel):
 class Environment(_Strict):
     """What the notebook's steps run in."""
 
-    base_image: str | None = Field(
-        None, pattern=_PINNED_IMAGE, description="Image of the pipeline's steps, pinned: name@sha256:..."
+    base_image: PinnedImage | None = Field(
+        None, description="Image of the pipeline's steps, pinned: name@sha256:..."
     )
     requirements: RepositoryPath | None = Field(
         None, description="Locked requirements file in the notebook repository."
@@ -105,7 +146,17 @@ class Environment(_Strict):
 class Gate(_Strict):
     """What a new model must reach to be released."""
 
-    metric: str = Field(description="A metric that the notebook's pipeline-metrics cell prints.")
+    model_config = ConfigDict(
+        json_schema_extra={
+            "if": {"properties": {"better": {"const": "lower"}}, "required": ["better"]},
+            "then": {"properties": {"minimum": {"type": "null"}}},
+            "else": {"properties": {"maximum": {"type": "null"}}},
+        }
+    )
+
+    metric: str = Field(
+        min_length=1, description="A metric that the notebook's pipeline-metrics cell prints."
+    )
     better: Literal["higher", "lower"] = Field("higher", description="Which direction is better.")
     minimum: float | None = Field(
         None, allow_inf_nan=False, description="Fixed lower limit, where higher is better."
@@ -117,13 +168,13 @@ class Gate(_Strict):
         0.0, ge=0, allow_inf_nan=False, description="How much worse than the champion is still accepted."
     )
 
-    @model_validator(mode="after")
-    def _limit_fits_direction(self) -> "Gate":
-        if self.better == "higher" and self.maximum is not None:
-            raise ValueError("maximum goes with `better: lower`; use minimum, or change better")
-        if self.better == "lower" and self.minimum is not None:
-            raise ValueError("minimum goes with `better: higher`; use maximum, or change better")
-        return self
+    @field_validator("minimum", "maximum")
+    @classmethod
+    def _fits_direction(cls, value: float | None, info: ValidationInfo) -> float | None:
+        other = {"minimum": "lower", "maximum": "higher"}[info.field_name or ""]
+        if value is not None and info.data.get("better") == other:
+            raise ValueError(f"a {info.field_name} does not go with `better: {other}`; change one of them")
+        return value
 
     @property
     def limit(self) -> float | None:
@@ -137,7 +188,7 @@ class Fleet(_Strict):
     repository: Annotated[str, AfterValidator(_address)] = Field(
         description="Address of the fleet repository; ./ and ../ are relative to the notebook repository's."
     )
-    branch: str = Field("main", pattern=r"^[^\s~^:?*\[\\-][^\s~^:?*\[\\]*$", description="Branch to bump.")
+    branch: BranchName = Field("main", description="Branch to bump.")
     path: RepositoryPath = Field(description="Folder or file in it that carries the image.")
     mode: Literal["push", "pull-request"] = Field("push", description="How the change gets in.")
 
@@ -145,8 +196,8 @@ class Fleet(_Strict):
 class Rollout(_Strict):
     """The progressive delivery that follows the bump."""
 
-    namespace: str = Field("default", pattern=_DNS_LABEL, max_length=63)
-    canary: str = Field(pattern=_DNS_LABEL, max_length=63, description="Name of Flagger's Canary.")
+    namespace: DnsLabel = Field("default", max_length=63)
+    canary: DnsLabel = Field(max_length=63, description="Name of Flagger's Canary.")
     timeout: Duration = Field(timedelta(minutes=30), description="How long to wait for a verdict.")
     on_failure: Literal["revert", "keep"] = Field("revert", description="What Git gets after a rollback.")
 
@@ -161,16 +212,14 @@ class Schedule(_Strict):
 class Model(_Strict):
     """One model of the notebook repository."""
 
-    name: str = Field(pattern=_DNS_LABEL, max_length=40, description="DNS label; names releases and runs.")
-    notebook: RepositoryPath = Field(pattern=r"\.ipynb$", description="The notebook, from the repository's top.")
-    parameters: dict[str, Parameter] = Field(
+    name: DnsLabel = Field(max_length=40, description="DNS label; names releases and runs.")
+    notebook: NotebookPath = Field(description="The notebook, from the repository's top.")
+    parameters: dict[str, Annotated[Parameter, AfterValidator(_finite)]] = Field(
         default_factory=dict, description="Values for the notebook's parameters cell."
     )
     environment: Environment = Field(default_factory=Environment)
     gate: Gate
-    image: str = Field(
-        pattern=_IMAGE, description="Image repository without tag or digest, as the fleet names it."
-    )
+    image: ImageName = Field(description="Image repository without tag or digest, as the fleet names it.")
     fleet: Fleet
     rollout: Rollout | None = None
     schedule: Schedule | None = None
@@ -178,18 +227,39 @@ class Model(_Strict):
 
 
 class Project(_Strict):
-    """All of `modelflight.yaml`."""
+    """All of `modelflight.yaml`; that names are unique is the loader's to check, as it knows their lines."""
 
     version: Literal[1]
     models: list[Model] = Field(min_length=1)
 
-    @model_validator(mode="after")
-    def _names_are_unique(self) -> "Project":
-        names = [model.name for model in self.models]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
-            raise ValueError(f"model names must be unique; more than once: {', '.join(twice)}")
-        return self
+    @field_validator("version", mode="before")
+    @classmethod
+    def _is_whole_number(cls, value: object) -> object:
+        # Literal[1] alone takes `true` and `1.0`, which equal 1.
+        if type(value) is not int:
+            raise ValueError("wanted 1")
+        return value
+
+    def model(self, name: str | None) -> Model:
+        """The model called `name`, or the only one when no name is given.
+
+        Raises:
+            InvalidInput: there is none of that name, or several and no name was given.
+        """
+        names = ", ".join(model.name for model in self.models)
+        if name is None and len(self.models) > 1:
+            raise InvalidInput(
+                "The notebook repository has several models.",
+                where="modelflight.yaml: models",
+                why=f"It has: {names}.",
+                next_step="Say which one: --model NAME.",
+            )
+        for model in self.models:
+            if name in (None, model.name):
+                return model
+        raise InvalidInput(
+            f"There is no model {name!r}.", where="modelflight.yaml: models", why=f"It has: {names}."
+        )
 
 
 def json_schema() -> dict[str, Any]:

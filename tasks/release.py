@@ -9,6 +9,8 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+from tasks.model import Model
+
 
 class _Identifier(str):
     """A string that matches its class's pattern; classes differ so that they are not mixed up."""
@@ -73,6 +75,22 @@ class Source:
     committed_at: datetime
     subject: str
     directory: Path
+
+
+@dataclass(frozen=True)
+class ReleasePlan:
+    """A release that passed every check that is possible before its first effect."""
+
+    release_id: ReleaseId
+    model: Model
+    source: Source
+    fleet_address: str
+
+    @property
+    def tag(self) -> str:
+        """The image's tag: immutable, and sorted by name also sorted by the commit's time (UTC)."""
+        _, commit, attempt = self.release_id.rsplit("-", 2)
+        return f"{self.source.committed_at:%Y%m%d-%H%M%S}-{commit}-{attempt}"
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,277 @@
+"""The command line `modelflight`.
+
+Each verb imports what it needs when it runs: `--help` and `check` answer at once, and only `release` and
+`demo` start Prefect.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from deployments import console
+from flows.settings import Home
+from tasks.errors import InvalidInput, ModelflightError
+
+if TYPE_CHECKING:
+    from tasks.release import Release
+
+_EXIT_REFUSED = 10
+
+_directory = click.argument("directory", type=click.Path(path_type=Path), default=".")
+_model = click.option("--model", metavar="NAME", help="Which model; needed when there are several.")
+_parameter = click.option(
+    "-p",
+    "--parameter",
+    "parameters",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Sets a parameter; repeatable.",
+)
+
+
+def verb(function: Callable[..., int | None]) -> Callable[..., None]:
+    """Gives a command the `--output` option and turns errors into messages and exit codes."""
+
+    @click.option(
+        "--output",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="Form of the result.",
+    )
+    @functools.wraps(function)
+    def run(output: str, **arguments: Any) -> None:
+        try:
+            code = function(output=output, **arguments)
+        except ModelflightError as error:
+            console.emit_error(error, output)
+            sys.exit(error.exit_code)
+        sys.exit(code or 0)
+
+    return run
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="modelflight")
+def main() -> None:
+    """Takes a model from a pushed notebook to production, with Git as the only source of truth.
+
+    Files are kept below MODELFLIGHT_HOME. Exit codes: 0 done, 1 failed, 2 wrong use or invalid input, 10
+    refused by the gate.
+    """
+
+
+@main.command()
+@_directory
+@click.option("--schema", is_flag=True, help="Print the JSON Schema of modelflight.yaml, for editors.")
+@verb
+def check(directory: Path, schema: bool, output: str) -> None:
+    """Checks modelflight.yaml in DIRECTORY, and the notebooks that it names, without running anything."""
+    if schema:
+        from tasks.model import json_schema
+
+        return console.emit(json_schema(), "", "json")
+    from tasks.config.load import load_project
+    from tasks.notebook.fit import check_model
+
+    models = [
+        {"name": model.name, "notebook": model.notebook, "steps": list(check_model(model, directory).steps)}
+        for model in load_project(directory).models
+    ]
+    lines = [f"  {model['name']}: {model['notebook']}: {' > '.join(model['steps'])}" for model in models]
+    return console.emit({"models": models}, "\n".join(["modelflight.yaml is valid.", *lines]), output)
+
+
+@main.command()
+@_directory
+@verb
+def init(directory: Path, output: str) -> None:
+    """Writes modelflight.yaml for the notebooks in DIRECTORY; never overwrites one."""
+    from tasks.config.load import parse_project
+    from tasks.notebook.propose import propose
+
+    path = directory / "modelflight.yaml"
+    text = propose(directory)
+    models = [model.name for model in parse_project(text, str(path)).models]
+    try:
+        with path.open("x", encoding="utf-8") as file:
+            file.write(text)
+    except FileExistsError:
+        raise InvalidInput(
+            "There is a modelflight.yaml already.",
+            where=str(path),
+            next_step="Check it with `modelflight check`, or move it away first.",
+        ) from None
+    said = f"Wrote {path} with {', '.join(models)}. Set `image` and `fleet`, then run `modelflight check`."
+    console.emit({"path": str(path), "models": models}, said, output)
+
+
+@main.command(name="compile")
+@_directory
+@_model
+@_parameter
+@click.option("--to", type=click.Path(path_type=Path, dir_okay=False), help="File to write the pipeline to.")
+@verb
+def compile_(
+    directory: Path, model: str | None, parameters: tuple[str, ...], to: Path | None, output: str
+) -> None:
+    """Compiles the notebook of a model in DIRECTORY into a KFP pipeline, with Kale."""
+    from tasks.config.load import load_project
+    from tasks.files import write_atomically
+    from tasks.notebook.compile import compile_notebook
+    from tasks.notebook.fit import check_model
+    from tasks.parameters import parse_assignments
+
+    chosen = load_project(directory).model(model)
+    declared = check_model(chosen, directory).parameters
+    given = {**chosen.parameters, **parse_assignments(parameters, declared, "--parameter")}
+    pipeline = compile_notebook(directory, chosen.model_copy(update={"parameters": given}), Home().pipelines)
+    path = to or pipeline.path
+    if to:
+        write_atomically(to, pipeline.path.read_text(encoding="utf-8"))
+    document = {"pipeline": str(path), "identity": pipeline.identity, "steps": list(pipeline.steps)}
+    console.emit(document, f"{path}\n  {len(pipeline.steps)} steps: {' > '.join(pipeline.steps)}", output)
+
+
+@main.command()
+@click.argument("pipeline", type=click.Path(path_type=Path))
+@_parameter
+@click.option("--run-id", type=click.UUID, help="Run id; a finished run of that id is not repeated.")
+@verb
+def run(pipeline: Path, parameters: tuple[str, ...], run_id: Any, output: str) -> None:
+    """Runs the compiled PIPELINE on this machine and shows its model and metrics."""
+    import hashlib
+    import uuid
+
+    from tasks.kubeflow.ir import pipeline_parameters
+    from tasks.kubeflow.local_run import run_pipeline
+    from tasks.parameters import parse_assignments
+
+    overrides = parse_assignments(parameters, pipeline_parameters(pipeline), "--parameter")
+    identity = hashlib.sha256(pipeline.read_bytes() + repr(sorted(overrides.items())).encode()).hexdigest()
+    trained = run_pipeline(
+        pipeline,
+        run_id or uuid.uuid4(),
+        Home().runs,
+        identity=identity,
+        overrides=overrides,
+        progress=console.show_progress,
+    )
+    lines = [f"run      {trained.run_id}", f"model    {trained.directory}: {', '.join(trained.files)}"]
+    lines += [f"{name:<8} {value:.6g}" for name, value in trained.metrics.items()]
+    console.emit(console.plain(trained), "\n".join(lines), output)
+
+
+@main.command()
+@click.argument("directory", type=click.Path(path_type=Path))
+@click.option("--to", required=True, metavar="oci:FOLDER:TAG", help="Image layout folder and tag.")
+@click.option("--annotation", "annotations", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
+@click.option(
+    "--created", type=click.DateTime(), default="1970-01-01", help="Creation time in the image, UTC."
+)
+@verb
+def pack(directory: Path, to: str, annotations: tuple[str, ...], created: Any, output: str) -> None:
+    """Packs the model files in DIRECTORY into an OCI image; the same files give the same digest."""
+    from datetime import UTC
+
+    from tasks.oci.image import pack as pack_directory
+
+    scheme, _, rest = to.partition(":")
+    folder, _, tag = rest.rpartition(":")
+    if scheme != "oci" or not folder or not tag:
+        raise InvalidInput(
+            "The target is no image layout.", where=f"--to {to}", next_step="Write oci:FOLDER:TAG."
+        )
+    packed = pack_directory(
+        directory,
+        Path(folder),
+        tag=tag,
+        annotations=dict(annotation.split("=", 1) for annotation in annotations),
+        created=created.replace(tzinfo=UTC),
+    )
+    console.emit(console.plain(packed), f"{to}@{packed.digest}\n  {packed.size:,} bytes", output)
+
+
+@main.command()
+@click.option("--repository", required=True, help="Fleet repository, without credentials.")
+@click.option("--branch", default="main", show_default=True)
+@click.option("--path", required=True, help="Folder or file that carries the image.")
+@click.option("--image", required=True, help="Image repository, with a tag if wanted: registry/name[:tag].")
+@click.option("--digest", required=True, help="Digest to deploy, sha256:...")
+@click.option(
+    "--release-id", help="Name of this change; one commit is made for each. Default: from the digest."
+)
+@verb
+def bump(
+    repository: str, branch: str, path: str, image: str, digest: str, release_id: str | None, output: str
+) -> None:
+    """Sets the image's digest in a fleet repository, in one commit."""
+    from tasks.gitops.bump import bump as bump_image
+
+    from tasks.address import check_address
+    from tasks.gitops.target import FleetTarget
+    from tasks.release import Digest, ReleaseId
+
+    check_address(repository, "--repository")
+    name = image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
+    try:
+        wanted = Digest(digest)
+        identifier = ReleaseId(release_id or f"{name.rpartition('/')[2]}-{digest[7:19]}-1")
+    except ValueError as error:
+        raise InvalidInput("An option has the wrong form.", why=str(error)) from None
+    commit = bump_image(
+        FleetTarget(repository, branch, path, name),
+        image=f"{image}@{wanted}",
+        release_id=identifier,
+        subject=f"Release {identifier}",
+        trailers={"Model-Image-Digest": wanted},
+    )
+    said = f"{commit.commit} on {commit.branch}" + ("" if commit.created else " (was there already)")
+    console.emit(console.plain(commit), f"{said}\n{commit.diff}", output)
+
+
+@main.command()
+@click.argument("repository", default=".")
+@_model
+@click.option("--commit", default="HEAD", show_default=True, help="Commit, branch or tag to release.")
+@click.option(
+    "--attempt", type=click.IntRange(min=1), default=1, show_default=True, help="Try of this commit."
+)
+@verb
+def release(repository: str, model: str | None, commit: str, attempt: int, output: str) -> int:
+    """Releases a model of the notebook REPOSITORY: compile, train, gate, pack, bump.
+
+    REPOSITORY is a path or an address without credentials. Repeating a release, also one that was killed,
+    goes on where it stopped. Uses the Prefect API that PREFECT_API_URL names, or one of its own.
+    """
+    from deployments.prefect_run import run_release
+
+    return _show_release(run_release(repository, commit, model, attempt), output)
+
+
+def _show_release(done: "Release", output: str) -> int:
+    lines = [f"{done.release_id}: {done.verdict}", *(f"  {reason}" for reason in done.decision.reasons)]
+    if done.image and done.fleet_commit:
+        lines += [
+            f"  image    {done.image.reference}",
+            f"  stored   oci:{done.image.layout}",
+            f"  fleet    {done.fleet_commit.commit} on {done.fleet_commit.branch}, {done.fleet_commit.path}",
+        ]
+    console.emit(console.plain(done), "\n".join(lines), output)
+    return 0 if done.decision.passed else _EXIT_REFUSED
+
+
+@main.command()
+@click.option(
+    "--keep", type=click.Path(path_type=Path, file_okay=False), help="Folder to leave all of it in."
+)
+@verb
+def demo(keep: Path | None, output: str) -> None:
+    """Releases an example twice, on this machine alone, and writes a report."""
+    from deployments.demo import run_demo
+
+    run_demo(keep, output)

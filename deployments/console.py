@@ -1,0 +1,110 @@
+"""What the command line shows: progress and errors on standard error, the result on standard output."""
+
+import dataclasses
+import json
+import logging
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import click
+
+from tasks.errors import ModelflightError
+
+
+def emit(document: Mapping[str, Any], text: str, output: str) -> None:
+    """Prints the result of a verb: `text` for people, or `document` as one JSON document."""
+    click.echo(json.dumps(document, indent=2) if output == "json" else text)
+
+
+def emit_error(error: ModelflightError, output: str) -> None:
+    """Prints an error: its parts below each other on standard error, or as one JSON document."""
+    if output == "json":
+        parts = {"what": error.what, "where": error.where, "why": error.why, "next": error.next_step}
+        click.echo(json.dumps({"error": {**parts, "type": type(error).__name__}}, indent=2))
+        return
+    click.secho(f"Error: {error.what}", fg="red", bold=True, err=True)
+    for label, part in (("where", error.where), ("why", error.why), ("next", error.next_step)):
+        if part:
+            first, *rest = part.splitlines()
+            click.echo("\n".join([f"  {label:<6} {first}", *(" " * 9 + line for line in rest)]), err=True)
+
+
+def plain(value: object) -> Any:
+    """`value` as what JSON knows: data classes become objects, paths, ids and times become strings."""
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return str(value) if isinstance(value, Path | UUID) else value
+
+
+class StepLines(logging.Handler):
+    """Shows the steps of a release as they end; on a terminal, also the one that runs.
+
+    Lines look like `compile notebook     4.8 s  4 steps (...)`.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(logging.INFO)
+        self._began = time.monotonic()
+        self._status: Any = None
+        self._step = ""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Shows a record that `tasks.step.report` made; all others are Prefect's own."""
+        event = getattr(record, "modelflight_event", None)
+        if event is None:
+            return
+        message = record.getMessage()
+        if event == "started":
+            self._step, self._began = getattr(record, "task_run_name", ""), time.monotonic()
+            self._spin(self._step)
+        elif event == "progress":
+            self._spin(f"{self._step}: {message}")
+        else:
+            self._spin(None)
+            seconds = time.monotonic() - self._began
+            click.echo(f"  {self._step:<17} {seconds:6.1f} s  {message}", err=True)
+
+    def _spin(self, text: str | None) -> None:
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+        if text is not None and sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status(text)
+            self._status.start()
+
+    def close(self) -> None:
+        """Removes the line of the running step from the terminal."""
+        self._spin(None)
+        super().close()
+
+
+@contextmanager
+def step_lines() -> Iterator[None]:
+    """While it is open, the steps of Prefect flows in this process are shown."""
+    handler = StepLines()
+    logger = logging.getLogger("prefect.task_runs")
+    logger.addHandler(handler)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        handler.close()
+
+
+def show_progress(line: str) -> None:
+    """Shows a line of progress of a verb that runs without Prefect."""
+    click.echo(f"  {line}", err=True)

@@ -1,0 +1,23 @@
+"""Checks everything that can be checked before the release's first effect."""
+
+from tasks.address import resolve_address
+from tasks.config.load import load_project
+from tasks.gitops.bump import serving_image
+from tasks.gitops.target import FleetTarget
+from tasks.notebook.fit import check_model
+from tasks.release import ReleaseId, ReleasePlan, Source
+from tasks.step import step
+
+
+@step(
+    "check release",
+    lambda plan: f"{plan.release_id}: modelflight.yaml, notebook and fleet fit together",
+    timeout_seconds=300,
+)
+def check_release(source: Source, model_name: str | None, attempt: int) -> ReleasePlan:
+    """The plan of the release: its id, and the model's settings as committed at `source`."""
+    model = load_project(source.directory).model(model_name)
+    check_model(model, source.directory)
+    fleet_address = resolve_address(model.fleet.repository, source.address)
+    serving_image(FleetTarget(fleet_address, model.fleet.branch, model.fleet.path, model.image), before=None)
+    return ReleasePlan(ReleaseId.of(model.name, source.commit, attempt), model, source, fleet_address)

@@ -1,0 +1,17 @@
+"""Compiles the notebook into a KFP pipeline with Kale."""
+
+from pathlib import Path
+
+from tasks.notebook.compile import compile_notebook as compile_with_kale
+from tasks.release import Pipeline, ReleasePlan
+from tasks.step import step
+
+
+@step(
+    "compile notebook",
+    lambda pipeline: f"{len(pipeline.steps)} steps ({', '.join(pipeline.steps)}), {pipeline.identity[:12]}",
+    timeout_seconds=900,
+)
+def compile_notebook(plan: ReleasePlan, pipelines: Path) -> Pipeline:
+    """The compiled pipeline, kept below `pipelines` under its identity."""
+    return compile_with_kale(plan.source.directory, plan.model, pipelines)

@@ -1,0 +1,32 @@
+"""The commit message of a bump; pure."""
+
+import re
+from collections.abc import Mapping
+
+from tasks.errors import InvalidInput
+from tasks.release import ReleaseId
+
+RELEASE_ID = "Release-Id"
+_KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+
+
+def commit_message(subject: str, release_id: ReleaseId, trailers: Mapping[str, str]) -> str:
+    """Subject, a blank line, and the trailers, of which `Release-Id` is the first.
+
+    Raises:
+        InvalidInput: the subject or a trailer has a line break or another control character, the subject is
+            empty, or a trailer's key is none (see git-interpret-trailers) or is `Release-Id`.
+    """
+    if not subject.strip() or not subject.isprintable():
+        raise _invalid("subject", f"{subject!r} is empty or has a line break.")
+    for key, value in trailers.items():
+        if not _KEY.fullmatch(key) or key.lower() == RELEASE_ID.lower():
+            raise _invalid(f"trailer {key!r}", "The key is not made of letters, digits and `-`, or is taken.")
+        if not value.isprintable():
+            raise _invalid(f"trailer {key!r}", f"{value!r} has a line break or a control character.")
+    lines = [f"{key}: {value}" for key, value in {RELEASE_ID: release_id, **trailers}.items()]
+    return "\n".join([subject.strip(), "", *lines, ""])
+
+
+def _invalid(where: str, why: str) -> InvalidInput:
+    return InvalidInput("The commit message cannot be written.", where=where, why=why)

@@ -1,0 +1,45 @@
+"""The release record: the story of one release as JSON, attached to its image."""
+
+import json
+
+from tasks.release import FleetCommit, GateDecision, ModelImage, ReleasePlan, TrainedModel, Verdict
+
+
+def release_record(
+    plan: ReleasePlan,
+    trained: TrainedModel,
+    decision: GateDecision,
+    image: ModelImage,
+    fleet_commit: FleetCommit,
+    verdict: Verdict,
+) -> bytes:
+    """The record; the same release gives the same bytes however often it is repeated."""
+    record = {
+        "release_id": plan.release_id,
+        "model": plan.model.name,
+        "verdict": verdict,
+        "notebook": {
+            "repository": plan.source.address,
+            "commit": plan.source.commit,
+            "path": plan.model.notebook,
+        },
+        "run_id": str(trained.run_id),
+        "metrics": dict(trained.metrics),
+        "gate": {
+            "metric": decision.metric,
+            "better": decision.better,
+            "challenger": decision.challenger,
+            "champion": decision.champion,
+            "champion_image": decision.champion_image,
+            "limit": decision.limit,
+            "tolerance": decision.tolerance,
+        },
+        "image": image.reference,
+        "fleet": {
+            "repository": plan.fleet_address,
+            "branch": fleet_commit.branch,
+            "path": fleet_commit.path,
+            "commit": fleet_commit.commit,
+        },
+    }
+    return json.dumps(record, indent=2, sort_keys=True).encode()

@@ -1,0 +1,41 @@
+"""Whether a model's settings and its notebook fit together, found out without running anything."""
+
+from pathlib import Path
+
+from tasks.errors import MetricInvalid, NotSupported
+from tasks.model import Model
+from tasks.notebook.document import Notebook, read_notebook
+from tasks.parameters import merge_parameters
+
+
+def check_model(model: Model, directory: Path) -> Notebook:
+    """The notebook of `model`, read from the notebook repository at `directory`.
+
+    Raises:
+        NotebookInvalid, ParameterInvalid: see `read_notebook` and `merge_parameters`.
+        MetricInvalid: the notebook does not produce the gate's metric.
+        NotSupported: the model asks for what this version cannot do.
+    """
+    settings = f"modelflight.yaml: models.{model.name}"
+    notebook = read_notebook(directory / model.notebook, model.notebook)
+    merge_parameters(notebook.parameters, model.parameters, settings)
+    if model.gate.metric not in notebook.metrics:
+        raise MetricInvalid(
+            f"The notebook does not produce the gate's metric {model.gate.metric!r}.",
+            where=f"{settings}.gate.metric",
+            why=f"Its pipeline-metrics cell prints: {', '.join(notebook.metrics) or 'nothing'}.",
+            next_step=f"Add `print({model.gate.metric})` to a last cell tagged pipeline-metrics.",
+        )
+    if model.fleet.mode != "push":
+        raise NotSupported(
+            "Bumping by pull request is not possible yet.",
+            where=f"{settings}.fleet.mode",
+            next_step="Use `mode: push`.",
+        )
+    if model.approval != "none":
+        raise NotSupported(
+            "Waiting for an approval is not possible yet.",
+            where=f"{settings}.approval",
+            next_step="Use `approval: none`, and protect the fleet's branch instead.",
+        )
+    return notebook

@@ -1,0 +1,55 @@
+"""The `manifests` of a layout's `index.json` (image-spec 1.1, image-layout.md): what it offers, by tag.
+
+An entry is kept as the JSON object it is, so that properties set by other tools survive.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from tasks.errors import TagTaken
+from tasks.oci.descriptor import Descriptor
+from tasks.release import Digest
+
+REF_NAME = "org.opencontainers.image.ref.name"
+
+Entry = Mapping[str, object]
+
+
+def find(entries: Sequence[Entry], digest: Digest, media_type: str) -> Descriptor | None:
+    """The descriptor of the first entry with this digest and media type.
+
+    Raises:
+        ValueError: that entry is malformed.
+    """
+    for entry in entries:
+        if (entry.get("digest"), entry.get("mediaType")) == (digest, media_type):
+            return Descriptor.from_json(entry)
+    return None
+
+
+def with_tag(entries: Sequence[Entry], tag: str, image: Descriptor, layout: str) -> list[Entry]:
+    """The entries once `tag` names `image`; the same entries when it does already.
+
+    Raises:
+        TagTaken: the tag names another digest; `layout` tells where.
+    """
+    named = {str(entry.get("digest")) for entry in entries if _tag(entry) == tag}
+    if others := sorted(named - {image.digest}):
+        raise TagTaken(
+            f"Tag {tag} already names another image.",
+            layout,
+            f"it names {', '.join(others)}, and this image is {image.digest}",
+            "Tags never move: release under a new tag.",
+        )
+    return list(entries) if named else [*entries, image.as_json(annotations={REF_NAME: tag})]
+
+
+def with_referrer(entries: Sequence[Entry], manifest: Descriptor, artifact_type: str) -> list[Entry]:
+    """The entries once they list the referrer `manifest`, without a tag; the same when they do already."""
+    if any(entry.get("digest") == manifest.digest for entry in entries):
+        return list(entries)
+    return [*entries, manifest.as_json(artifactType=artifact_type)]
+
+
+def _tag(entry: Entry) -> object:
+    annotations = entry.get("annotations")
+    return annotations.get(REF_NAME) if isinstance(annotations, Mapping) else None
