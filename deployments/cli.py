@@ -210,9 +210,8 @@ def bump(
     repository: str, branch: str, path: str, image: str, digest: str, release_id: str | None, output: str
 ) -> None:
     """Sets the image's digest in a fleet repository, in one commit."""
-    from tasks.gitops.bump import bump as bump_image
-
     from tasks.address import check_address
+    from tasks.gitops.bump import bump as bump_image
     from tasks.gitops.target import FleetTarget
     from tasks.release import Digest, ReleaseId
 
@@ -275,3 +274,7 @@ def demo(keep: Path | None, output: str) -> None:
     from deployments.demo import run_demo
 
     run_demo(keep, output)
+
+
+if __name__ == "__main__":
+    main()

@@ -3,11 +3,12 @@
 import posixpath
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from tasks.errors import AddressInvalid
 
-_USER_INFORMATION = re.compile(r"(?<=://)[^/@\s]+@")
+_USER_INFORMATION = re.compile(r"(?<=://)[^/\s]+@")  # up to the last @: a password may hold one
+_SCHEMELESS_CREDENTIAL = re.compile(r"[^/@:\s]+:[^/@\s]+@")
 _SECRET_FIELDS = re.compile(r"(?i)\b((?:access_|private_)?token|password|secret|api_?key)=[^&\s]+")
 
 
@@ -24,14 +25,14 @@ def check_address(address: str, where: str) -> str:
     Raises:
         AddressInvalid: the message names `where`, and the address only redacted.
     """
-    if not address.strip() or address != address.strip() or address.startswith("-"):
+    if address != address.strip() or not address or address.startswith("-") or not address.isprintable():
         raise AddressInvalid(
             "The repository address cannot be used.",
             where=where,
-            why="It is empty, starts with '-', or has white space around it.",
+            why="It is empty, starts with '-', has white space around it, or holds control characters.",
             next_step="Give a path, or an https://, ssh:// or file:// address.",
         )
-    parts = urlsplit(address) if "://" in address else None
+    parts = _url_parts(address, where)
     if parts and parts.scheme not in ("https", "http", "ssh", "git", "file"):
         raise AddressInvalid(
             "The repository address cannot be used.",
@@ -47,6 +48,14 @@ def check_address(address: str, where: str) -> str:
             why="It names a Git remote helper, which can run any program.",
             next_step="Use a path, or an https://, ssh:// or file:// address.",
         )
+    # `user:token@host/path`, an address that lost its scheme; to Git it is a path on the host `user`.
+    if parts is None and _SCHEMELESS_CREDENTIAL.match(address):
+        raise AddressInvalid(
+            "The repository address carries a credential.",
+            where=where,
+            why="Addresses end up in commits, images, logs and Prefect's database.",
+            next_step="Write https://host/path, and let a Git credential helper supply the credential.",
+        )
     if parts and (parts.password or (parts.username and parts.scheme != "ssh") or redact(address) != address):
         if parts.scheme == "ssh" and not parts.password and not _SECRET_FIELDS.search(address):
             return address
@@ -58,6 +67,23 @@ def check_address(address: str, where: str) -> str:
             "(`git config credential.helper`), or use an ssh address with a key.",
         )
     return address
+
+
+def _url_parts(address: str, where: str) -> SplitResult | None:
+    """The parts of a URL; None for a path and for `host:path`."""
+    if "://" not in address:
+        return None
+    try:
+        parts = urlsplit(address)
+        parts.port  # noqa: B018 - checked by reading it: that of `https://user:pa/ss@host` is "pa"
+    except ValueError:  # its message repeats the address, which can carry a credential
+        raise AddressInvalid(
+            "The repository address cannot be used.",
+            where=where,
+            why="It is no valid URL.",
+            next_step="Check host and port; a credential does not belong in it.",
+        ) from None
+    return parts
 
 
 def resolve_address(address: str, base: str) -> str:

@@ -33,8 +33,8 @@ def bump_fleet(plan: ReleasePlan, trained: TrainedModel, image: ModelImage) -> F
     )
     create_markdown_artifact(
         key=f"{plan.model.name}-fleet",
-        markdown=f"# Fleet commit\n\n`{commit.commit}` on branch `{commit.branch}` of `{plan.fleet_address}`\n\n"
-        f"```diff\n{commit.diff}\n```\n",
+        markdown=f"# Fleet commit\n\n`{commit.commit}`\n\n"
+        f"Branch `{commit.branch}` of `{plan.fleet_address}`\n\n```diff\n{commit.diff}\n```\n",
         description=f"What release {plan.release_id} changed in the fleet repository.",
     )
     return commit

@@ -8,7 +8,7 @@ from tasks.annotations import metrics_of
 from tasks.gate.decide import decide, describe
 from tasks.gitops.bump import serving_image
 from tasks.gitops.target import FleetTarget
-from tasks.oci.layout import index_annotations
+from tasks.oci.image import index_annotations
 from tasks.release import Digest, GateDecision, ReleasePlan, TrainedModel
 from tasks.step import step
 
@@ -19,7 +19,10 @@ from tasks.step import step
     timeout_seconds=300,
 )
 def check_gate(plan: ReleasePlan, trained: TrainedModel, layout: Path) -> GateDecision:
-    """The decision; the champion is what the fleet carried before this release, its metrics lie on its image."""
+    """The decision; the champion is what the fleet carried before this release.
+
+    Its metrics travel on its image.
+    """
     fleet = plan.model.fleet
     target = FleetTarget(plan.fleet_address, fleet.branch, fleet.path, plan.model.image)
     serving = serving_image(target, before=plan.release_id)

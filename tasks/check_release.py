@@ -18,6 +18,8 @@ def check_release(source: Source, model_name: str | None, attempt: int) -> Relea
     """The plan of the release: its id, and the model's settings as committed at `source`."""
     model = load_project(source.directory).model(model_name)
     check_model(model, source.directory)
+    release_id = ReleaseId.of(model.name, source.commit, attempt)
     fleet_address = resolve_address(model.fleet.repository, source.address)
-    serving_image(FleetTarget(fleet_address, model.fleet.branch, model.fleet.path, model.image), before=None)
-    return ReleasePlan(ReleaseId.of(model.name, source.commit, attempt), model, source, fleet_address)
+    target = FleetTarget(fleet_address, model.fleet.branch, model.fleet.path, model.image)
+    serving_image(target, before=release_id)
+    return ReleasePlan(release_id, model, source, fleet_address)

@@ -21,6 +21,7 @@ from pydantic import (
     WithJsonSchema,
     field_validator,
 )
+from pydantic_core import PydanticKnownError
 
 from tasks.address import check_address
 from tasks.errors import AddressInvalid, InvalidInput
@@ -63,7 +64,7 @@ def _address(value: str) -> str:
     try:
         return check_address(value, "fleet.repository")
     except AddressInvalid as error:
-        raise ValueError(f"{error.why} {error.next_step}") from None
+        raise ValueError(f"{error.what} {error.why} {error.next_step}") from None
 
 
 def _timezone(value: str) -> str:
@@ -237,7 +238,7 @@ class Project(_Strict):
     def _is_whole_number(cls, value: object) -> object:
         # Literal[1] alone takes `true` and `1.0`, which equal 1.
         if type(value) is not int:
-            raise ValueError("wanted 1")
+            raise PydanticKnownError("literal_error", {"expected": "1"})
         return value
 
     def model(self, name: str | None) -> Model:

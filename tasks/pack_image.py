@@ -27,8 +27,9 @@ def pack_image(plan: ReleasePlan, trained: TrainedModel, layout: Path) -> ModelI
     image = ModelImage(plan.model.image, packed.tag, packed.digest, packed.size, layout)
     create_markdown_artifact(
         key=f"{plan.model.name}-image",
-        markdown=f"# Model image\n\n| | |\n|---|---|\n| reference | `{image.reference}` |\n"
-        f"| digest | `{image.digest}` |\n| size | {image.size:,} bytes |\n| files | {', '.join(trained.files)} |\n"
+        markdown="# Model image\n\n| | |\n|---|---|\n"
+        f"| reference | `{image.reference}` |\n| digest | `{image.digest}` |\n"
+        f"| size | {image.size:,} bytes |\n| files | {', '.join(trained.files)} |\n"
         f"| stored in | `oci:{layout}` |\n",
         description=f"The model of release {plan.release_id} as an OCI image.",
     )

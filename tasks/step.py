@@ -22,7 +22,7 @@ _spans: dict[str, list[Span]] = defaultdict(list)
 
 
 def step(
-    name: str, describe: Callable[[R], str], *, timeout_seconds: float, retries: int = 3
+    name: str, describe: Callable[[Any], str], *, timeout_seconds: float
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A Prefect task for one step of the chain.
 
@@ -46,17 +46,16 @@ def step(
                 _spans[str(flow_run.id)].append(Span(name, started, seconds, outcome))
 
         return task(
-            timed,
             name=name,
             task_run_name=name,
             tags=["modelflight"],
-            retries=retries,
+            retries=3,
             retry_condition_fn=retry_can_help,
             retry_delay_seconds=exponential_backoff(2),
             retry_jitter_factor=0.5,
             persist_result=True,
             timeout_seconds=timeout_seconds,
-        )
+        )(timed)
 
     return decorate
 

@@ -20,7 +20,7 @@ _WANTED = {
     "finite_number": "a finite number",
 }
 _PARAMETER = "a whole number, number, true/false or text"
-_FIRST_WORDS = re.compile(r"^(Input|String|List) should (be|have)\b")
+_FIRST_WORDS = re.compile(r"^String should have\b")
 
 
 def diagnose(error: ValidationError, document: Document) -> list[Problem]:
@@ -70,7 +70,11 @@ def _message(details: ErrorDetails, found: str) -> str:
     if kind in _WANTED:
         return f"wanted {_WANTED[kind]}, found {found}"
     if kind == "literal_error":
-        return f"wanted {context['expected']}"
+        return f"wanted {context['expected']}, found something else ({found})"
+    if kind == "too_short":
+        return "the list is empty; wanted at least one entry"
+    if kind == "greater_than_equal":
+        return f"wanted at least {context['ge']:g}"
     if kind == "string_pattern_mismatch":
         return f"wanted {wanted_form(details['loc'])}"
     if kind == "value_error":

@@ -5,8 +5,9 @@ from pathlib import Path
 import yaml
 from pydantic import ValidationError
 
+from tasks.config.composer import syntax_problem
 from tasks.config.diagnosis import diagnose, repeated_names
-from tasks.config.document import read_document, syntax_problem
+from tasks.config.document import read_document
 from tasks.config.problem import Problem
 from tasks.errors import ConfigInvalid
 from tasks.model import Project
@@ -21,7 +22,7 @@ def load_project(path: Path) -> Project:
     """The project at `path`: a `modelflight.yaml`, or the folder that holds it.
 
     Raises:
-        ConfigInvalid: it is missing, unreadable, over 1 MiB, not UTF-8, or has problems (see `parse_project`).
+        ConfigInvalid: missing, unreadable, over 1 MiB, not UTF-8, or has problems (see `parse_project`).
     """
     file = path / FILE_NAME if path.is_dir() else path
     content = _content(file)

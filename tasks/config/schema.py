@@ -31,11 +31,8 @@ def description(location: Location) -> str:
 
 def wanted_form(location: Location) -> str:
     """The pattern of the text at `location`, in words."""
-    return next(
-        option["patternErrorMessage"]
-        for option in _options(_find(location) or {})
-        if "patternErrorMessage" in option
-    )
+    forms = (option.get("patternErrorMessage") for option in _options(_find(location) or {}))
+    return next(form for form in forms if isinstance(form, str))
 
 
 @cache

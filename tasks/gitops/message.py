@@ -8,6 +8,7 @@ from tasks.release import ReleaseId
 
 RELEASE_ID = "Release-Id"
 _KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
 def commit_message(subject: str, release_id: ReleaseId, trailers: Mapping[str, str]) -> str:
@@ -17,13 +18,13 @@ def commit_message(subject: str, release_id: ReleaseId, trailers: Mapping[str, s
         InvalidInput: the subject or a trailer has a line break or another control character, the subject is
             empty, or a trailer's key is none (see git-interpret-trailers) or is `Release-Id`.
     """
-    if not subject.strip() or not subject.isprintable():
-        raise _invalid("subject", f"{subject!r} is empty or has a line break.")
+    if not subject.strip() or _CONTROL.search(subject):
+        raise _invalid("subject", f"{subject!r} is empty or has a line break or another control character.")
     for key, value in trailers.items():
         if not _KEY.fullmatch(key) or key.lower() == RELEASE_ID.lower():
             raise _invalid(f"trailer {key!r}", "The key is not made of letters, digits and `-`, or is taken.")
-        if not value.isprintable():
-            raise _invalid(f"trailer {key!r}", f"{value!r} has a line break or a control character.")
+        if _CONTROL.search(value):
+            raise _invalid(f"trailer {key!r}", f"{value!r} has a line break or another control character.")
     lines = [f"{key}: {value}" for key, value in {RELEASE_ID: release_id, **trailers}.items()]
     return "\n".join([subject.strip(), "", *lines, ""])
 

@@ -1,7 +1,8 @@
 """Replacing scalars of a manifest in place; every other byte stays; pure."""
 
 from tasks.errors import FleetTargetInvalid
-from tasks.gitops.manifest import Place, Scalar, text_of
+from tasks.gitops.manifest import Place
+from tasks.gitops.scalar import Scalar, text_of
 
 # What a person would call a difference, of all kinds of events that a YAML parser reports.
 _MEANING = ("anchor", "tag", "implicit", "style", "flow_style", "explicit", "version", "tags")
@@ -14,10 +15,8 @@ def splice(place: Place, content: bytes, image: str, rollout_id: str) -> bytes:
         FleetTargetInvalid: a scalar cannot be replaced safely; the message has file and line.
     """
     mark, text = text_of(place.file, content)
+    check(place)
     changes = {place.image: image, **dict.fromkeys(place.rollout_ids, rollout_id)}
-    for scalar in changes:
-        if scalar.fault:
-            raise _refused(place.file, scalar, f"It {scalar.fault}.")
     changed = text
     for scalar in sorted(changes, key=lambda scalar: scalar.start, reverse=True):
         written = f"{scalar.quote}{changes[scalar]}{scalar.quote}"
@@ -26,6 +25,17 @@ def splice(place: Place, content: bytes, image: str, rollout_id: str) -> bytes:
     if not _differ_only_in(wanted, text, changed):
         raise _refused(place.file, place.image, "The file would mean something else elsewhere afterwards.")
     return (mark + changed).encode("utf-8")
+
+
+def check(place: Place) -> None:
+    """Lets a place through whose scalars can all be replaced.
+
+    Raises:
+        FleetTargetInvalid: one cannot; the message has file, line and reason.
+    """
+    for scalar in (place.image, *place.rollout_ids):
+        if scalar.fault:
+            raise _refused(place.file, scalar, f"It {scalar.fault}.")
 
 
 def _differ_only_in(wanted: dict[int, str], before: str, after: str) -> bool:
@@ -47,14 +57,14 @@ def _events(text: str) -> list[tuple[int, tuple[object, ...], str | None]]:
     """Offset, meaning and value of each parser event; the offset is -1 for all but scalars."""
     import yaml
 
-    return [
-        (
-            event.start_mark.index if isinstance(event, yaml.ScalarEvent) else -1,
-            (type(event).__name__, *(getattr(event, name, None) for name in _MEANING)),
-            event.value if isinstance(event, yaml.ScalarEvent) else None,
-        )
-        for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))
-    ]
+    events: list[tuple[int, tuple[object, ...], str | None]] = []
+    for event in yaml.parse(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)):
+        meaning = (type(event).__name__, *(getattr(event, name, None) for name in _MEANING))
+        if isinstance(event, yaml.ScalarEvent) and event.start_mark:
+            events.append((event.start_mark.index, meaning, event.value))
+        else:
+            events.append((-1, meaning, None))
+    return events
 
 
 def _refused(file: str, scalar: Scalar, why: str) -> FleetTargetInvalid:

@@ -58,6 +58,7 @@ class _Entry:
 
     number: int
     release: Release
+    subject: str
     began: datetime
     challenger: str
     champion: str
@@ -168,12 +169,14 @@ def diff_lines(diff: str) -> Iterator[tuple[str, str]]:
 def decimals(decision: GateDecision) -> int:
     """How many decimals show the gate's numbers, and on which side of each other they lie."""
     rivals = [level for level in (decision.champion, decision.limit) if level is not None]
-    numbers = [decision.challenger, decision.tolerance, *rivals]
-    largest = max(abs(number) for number in numbers)
-    # Differences below this are what binary fractions leave, as in 0.3 - 0.1 - 0.2.
-    noise = largest * 1e-12
-    gaps = [abs(decision.challenger - rival) for rival in rivals] + [decision.tolerance]
-    smallest = min((gap for gap in gaps if gap > noise), default=largest)
+    largest = max(abs(number) for number in (decision.challenger, decision.tolerance, *rivals))
+    gaps = [
+        abs(decision.challenger - rival)
+        for rival in rivals
+        # Closer than this is what binary fractions leave, as in 0.1 + 0.2 - 0.3.
+        if not math.isclose(decision.challenger, rival, rel_tol=1e-12)
+    ]
+    smallest = min(gaps + [decision.tolerance] * (decision.tolerance > 0), default=largest)
     wanted = max(3 - _exponent(largest), 1 - _exponent(smallest))
     return min(max(wanted, 0), _MOST_DECIMALS)
 
@@ -204,6 +207,7 @@ def _entry(number: int, release: Release, places: int) -> _Entry:
     return _Entry(
         number=number,
         release=release,
+        subject=release.source.subject.strip() or "(no subject)",
         began=_began(release),
         challenger=f"{decision.challenger:.{places}f}",
         champion="none" if decision.champion is None else f"{decision.champion:.{places}f}",

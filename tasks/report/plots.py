@@ -2,6 +2,7 @@
 
 import io
 import re
+import threading
 import warnings
 import xml.etree.ElementTree as ET
 from collections.abc import Iterator, Sequence
@@ -46,6 +47,8 @@ _SETTINGS: Any = {
 _CHARACTER = 7.0  # pixels that one character of 12-pixel text takes at most, on average
 _LINE = 15.0  # pixels between two labels that shall not touch
 _ROW = 28  # pixels of one step in the timeline
+
+_one_at_a_time = threading.Lock()  # matplotlib's settings belong to the whole process
 
 
 @dataclass(frozen=True)
@@ -123,7 +126,7 @@ def _matplotlib_settings() -> Iterator[None]:
     """Matplotlib's defaults plus the report's: a reader's own matplotlibrc must not change the page."""
     import matplotlib
 
-    with matplotlib.rc_context():
+    with _one_at_a_time, matplotlib.rc_context():
         matplotlib.rcdefaults()
         matplotlib.rcParams.update(_SETTINGS)
         yield
@@ -235,6 +238,8 @@ def _clock_unit(seconds: float) -> tuple[float, str]:
 
 
 def _shortened(text: str, room: float) -> str:
+    # Control characters may not stand in XML, and a label has one line.
+    text = "".join(letter if letter.isprintable() else " " for letter in text)
     most = max(2, int(room / _CHARACTER))
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
@@ -250,7 +255,7 @@ def _svg(figure: "Figure", name: str, description: str) -> str:
     with warnings.catch_warnings():
         # The reader's browser has the letters that matplotlib's own font lacks.
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
-        FigureCanvasSVG(figure).print_svg(written, metadata={"Date": None})  # type: ignore[no-untyped-call]
+        FigureCanvasSVG(figure).print_svg(written)  # type: ignore[no-untyped-call]
     return _inlined(written.getvalue(), name, description)
 
 
