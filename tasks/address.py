@@ -8,7 +8,7 @@ from urllib.parse import SplitResult, urlsplit
 from tasks.errors import AddressInvalid
 
 _USER_INFORMATION = re.compile(r"(?<=://)[^/\s]+@")  # up to the last @: a password may hold one
-_SCHEMELESS_CREDENTIAL = re.compile(r"[^/@:\s]+:[^/@\s]+@")
+_SCHEMELESS_CREDENTIAL = re.compile(r"[^/@:\s]+:[^/\s]*@")
 _SECRET_FIELDS = re.compile(r"(?i)\b((?:access_|private_)?token|password|secret|api_?key)=[^&\s]+")
 
 

@@ -124,7 +124,13 @@ BranchName = Annotated[
         "a branch name: no white space, none of ~^:?*[\\, no '-' in front",
     ),
 ]
-NotebookPath = Annotated[RepositoryPath, _form(r"\.ipynb$", "a path that ends in .ipynb")]
+# The form before the validator: after it, pydantic leaves it out of the JSON Schema.
+NotebookPath = Annotated[
+    str,
+    _form(r"\.ipynb$", "a path that ends in .ipynb"),
+    AfterValidator(_inside),
+    Field(json_schema_extra={"not": {"pattern": _OUTSIDE}}),
+]
 
 
 class _Strict(BaseModel):
@@ -199,7 +205,11 @@ class Rollout(_Strict):
 
     namespace: DnsLabel = Field("default", max_length=63)
     canary: DnsLabel = Field(max_length=63, description="Name of Flagger's Canary.")
-    timeout: Duration = Field(timedelta(minutes=30), description="How long to wait for a verdict.")
+    timeout: Duration = Field(
+        timedelta(minutes=30),
+        description="How long to wait for a verdict.",
+        json_schema_extra={"default": "30m"},  # as it is written in the file, not ISO 8601
+    )
     on_failure: Literal["revert", "keep"] = Field("revert", description="What Git gets after a rollback.")
 
 

@@ -32,7 +32,7 @@ def compose(text: str) -> yaml.Node | None:
     """The root node of `text`; None when it holds nothing but comments.
 
     Raises:
-        yaml.YAMLError: `text` is no YAML, holds more than one document, or uses tags, deep nesting, or aliases
+        yaml.YAMLError: `text` is no YAML, holds more than one document, or has tags, deep nesting or aliases
             that stand for too much; `syntax_problem` says so in the user's words.
     """
     return _Composer(text).get_single_node()

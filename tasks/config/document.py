@@ -59,7 +59,7 @@ def read_document(text: str) -> Document:
     """The document in `text`; what is ambiguous in it (a key written twice) is in its problems.
 
     Raises:
-        yaml.YAMLError: `text` is no YAML, or uses a feature that is not accepted here; see `composer.syntax_problem`.
+        yaml.YAMLError: see `compose`.
     """
     root = compose(text)
     if root is None:

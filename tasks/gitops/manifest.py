@@ -38,10 +38,7 @@ def images(file: str, content: bytes) -> list[Scalar]:
         FleetTargetInvalid: as `find`.
     """
     return [
-        scalar
-        for document in documents(file, content)
-        for path, scalar in document
-        if path[-1:] in _KEYS
+        scalar for document in documents(file, content) for path, scalar in document if path[-1:] in _KEYS
     ]
 
 

@@ -78,7 +78,7 @@ class FleetRepository:
         empty = self.git.hash_object("-w", "-t", "tree", "--stdin")
         self.git.diff_tree("-r", "--numstat", empty, commit, "--", *self.target.pathspec)
         status, found, stderr = self.git.grep(
-            *("--files-with-matches", "-z", "--fixed-strings", "-e", self.target.image),
+            *("--no-color", "--files-with-matches", "-z", "--fixed-strings", "-e", self.target.image),
             *(commit, "--", *self.target.pathspec),
             with_extended_output=True,
             with_exceptions=False,
@@ -98,7 +98,8 @@ class FleetRepository:
     def released(self, release_id: ReleaseId) -> list[CommitSha]:
         """The branch's commits below the path with the trailer `Release-Id: <release_id>`, oldest first."""
         log = self.git.log(
-            *("--reverse", "--full-history", "--min-parents=1", f"--grep=^{RELEASE_ID}: {release_id}$"),
+            *("--reverse", "--full-history", "--min-parents=1", "--no-follow", "--no-show-signature"),
+            f"--grep=^{RELEASE_ID}: {release_id}$",
             f"--format=%H %(trailers:key={RELEASE_ID},valueonly,separator=%x20)",
             *(self.target.ref, "--", *self.target.pathspec),
         )
@@ -107,13 +108,23 @@ class FleetRepository:
 
     def last_change(self, file: str) -> CommitSha:
         """The newest commit of the branch that changed the file."""
-        return CommitSha(str(self.git.log("-1", "--format=%H", self.target.ref, "--", file)))
+        return CommitSha(
+            self.git.log("-1", "--format=%H", "--no-show-signature", self.target.ref, "--", file)
+        )
 
     def diff(self, commit: CommitSha, file: str) -> str:
         """What the commit changed in the file, as a unified diff, whatever the user's diff settings are."""
         shown = self.git.show(
             *("--format=", "--diff-merges=first-parent", "--unified=3", "--no-color", "--no-ext-diff"),
-            *("--no-textconv", "--src-prefix=a/", "--dst-prefix=b/", commit, "--", file),
+            *(
+                "--no-textconv",
+                "--no-show-signature",
+                "--src-prefix=a/",
+                "--dst-prefix=b/",
+                commit,
+                "--",
+                file,
+            ),
             stdout_as_string=False,
             strip_newline_in_stdout=False,
         )

@@ -66,7 +66,7 @@ def _scalars(root: "Node", text: str) -> Iterator[tuple[Keys, Scalar]]:
     """Every scalar value once, with the keys and indexes that lead to it first."""
     from yaml import ScalarNode
 
-    uses = Counter(id(child) for node in _collections(root) for _, child in _children(node))
+    uses = Counter([id(root), *(id(child) for node in _reachable(root) for _, child in _children(node))])
     seen: set[int] = set()
     stack: list[tuple[Keys, Node, bool]] = [((), root, False)]
     while stack:
@@ -80,8 +80,8 @@ def _scalars(root: "Node", text: str) -> Iterator[tuple[Keys, Scalar]]:
         stack.extend(((*path, key), child, shared) for key, child in _children(node))
 
 
-def _collections(root: "Node") -> Iterable["Node"]:
-    """Every mapping and sequence below `root` once; aliases may make the tree a graph, even a cyclic one."""
+def _reachable(root: "Node") -> Iterable["Node"]:
+    """Every node from `root` on once; aliases may make the tree a graph, even a cyclic one."""
     found: dict[int, Node] = {}
     stack = [root]
     while stack:

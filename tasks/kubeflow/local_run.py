@@ -123,14 +123,15 @@ def _prepare(run: Path, steps: tuple[Step, ...]) -> None:
 
 def _execute(run: Path, progress: Progress) -> None:
     reading, writing = os.pipe()
-    process = subprocess.Popen(
-        [sys.executable, "-P", str(Path(__file__).with_name("step_process.py")), str(run), str(writing)],
-        stdin=subprocess.DEVNULL,
-        stdout=(run / "process.txt").open("wb"),
-        stderr=subprocess.STDOUT,
-        pass_fds=(writing,),
-        start_new_session=True,
-    )
+    with (run / "process.txt").open("wb") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-P", str(Path(__file__).with_name("step_process.py")), str(run), str(writing)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(writing,),
+            start_new_session=True,
+        )
     os.close(writing)
     try:
         with os.fdopen(reading, encoding="utf-8") as events:

@@ -119,7 +119,7 @@ def test_an_empty_rollout_id_is_a_fault() -> None:
 @pytest.mark.parametrize(
     ("content", "where"),
     [
-        (b"a: 1\nb: {{ .Values.x }}\nimage: %s", "app.yaml:2"),
+        (b"a: 1\n{{- if .Values.x }}\nimage: %s", "app.yaml:3"),
         (b"a: 1\nb: 'x\nimage: %s", "app.yaml:4"),
         (b"a: 1\nb: \xff\nimage: %s", "app.yaml:2"),
         (b"a: \x00\nimage: %s", "app.yaml:1"),

@@ -77,9 +77,7 @@ def test_a_value_that_would_change_its_surroundings_is_noticed() -> None:
 words = st.text(
     st.characters(exclude_categories=("Cc", "Cs", "Cn", "Co", "Zl", "Zp"), exclude_characters="\ufeff")
 )
-neighbours = st.lists(
-    words.map(lambda text: f"key: {json.dumps(text, ensure_ascii=False)}"), max_size=3
-)
+neighbours = st.lists(words.map(lambda text: f"key: {json.dumps(text, ensure_ascii=False)}"), max_size=3)
 tags = st.sampled_from(["", ":1", ":v1.2", f"@sha256:{'a' * 64}", f":x@sha256:{'a' * 64}"])
 
 

@@ -1,0 +1,194 @@
+"""The whole chain in this process, against a real Prefect server, real Git repositories and real Kale."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.repositories import Repositories
+
+
+@pytest.fixture
+def release(prefect_api, home, repositories):
+    from flows.release_model import release_model
+
+    def run(**arguments):
+        return release_model(repository=str(repositories.notebooks), **arguments)
+
+    return run
+
+
+def artifacts(prefect_api: str, key: str) -> str:
+    """The newest artifact of that key, as Prefect's UI would fetch it."""
+    import httpx
+
+    answer = httpx.get(f"{prefect_api}/artifacts/{key}/latest")
+    answer.raise_for_status()
+    return answer.json()["data"]
+
+
+def test_releases_the_example_and_compares_the_next_one_with_it(release, repositories, prefect_api):
+    from tasks.release import Verdict
+
+    repositories.push_example()
+    first = release()
+    assert first.verdict is Verdict.UNTRACKED
+    assert first.decision.champion is None
+    settings = (Path("infra/example/modelflight.yaml")).read_text()
+    repositories.push({"modelflight.yaml": settings.replace("trees: 10, depth: 2", "trees: 100, depth: 3")})
+    second = release()
+
+    assert second.decision.champion == first.decision.challenger
+    assert second.decision.champion_image == first.image.reference
+    assert second.image.digest != first.image.digest
+    assert repositories.releases() == [second.release_id, first.release_id]
+    assert [span.step for span in second.timeline] == [
+        "fetch notebooks",
+        "check release",
+        "compile notebook",
+        "run pipeline",
+        "check gate",
+        "pack image",
+        "bump fleet",
+        "settle release",
+    ]
+    gate = json.loads(artifacts(prefect_api, "wine-gate"))
+    assert [row["compared with"].split()[0] for row in gate] == ["challenger", "champion", "minimum", "decision"]
+    assert second.image.reference in artifacts(prefect_api, "wine-image")
+    assert f"+            reference: {second.image.reference}" in artifacts(prefect_api, "wine-fleet")
+    assert "run pipeline" in artifacts(prefect_api, "wine-timeline")
+
+
+def test_a_worse_model_is_refused_and_nothing_is_published(release, repositories, home):
+    from tasks.release import Verdict
+
+    repositories.push_small()
+    good = release()
+    repositories.push_small(score="score = 0.7")
+    worse = release()
+
+    assert worse.verdict is Verdict.REFUSED
+    assert worse.decision.reasons == ("score 0.7 is worse than the champion's 0.9 by more than the tolerance 0.01",)
+    assert worse.image is None
+    assert repositories.releases() == [good.release_id]
+
+
+def test_text_parameters_arrive_in_the_notebook_as_they_are(release, repositories):
+    text = "it's \"quoted\"\n'''; import os; os.abort() # {weight} \\ \u00e9 \U0001f600 {{$}}"
+    settings = f"""\
+version: 1
+models:
+  - name: small
+    notebook: small.ipynb
+    parameters: {{note: {json.dumps(text)}, weight: -3, Rate: 2}}
+    gate: {{metric: score}}
+    image: registry.example.com/models/wine
+    fleet: {{repository: ../fleet.git, path: apps/wine}}
+"""
+    from tests.repositories import code, notebook
+
+    document = notebook(
+        code("note = 'x'\nweight = 1\nRate = 0.5", "pipeline-parameters"),
+        code("model = {'note': note, 'weight': weight, 'rate': Rate}\nmodel", "step:train"),
+        code(
+            f"score = float(model == {{'note': {text!r}, 'weight': -3, 'rate': 2.0}})",
+            "step:evaluate",
+            "prev:train",
+        ),
+        code("print(score)", "pipeline-metrics"),
+    )
+    repositories.push({"small.ipynb": document, "modelflight.yaml": settings})
+    assert release().metrics == {"score": 1.0}
+
+
+def test_the_second_attempt_of_a_commit_is_a_release_of_its_own(release, repositories):
+    repositories.push_small()
+    first, again, second = release(), release(), release(attempt=2)
+    assert again.release_id == first.release_id
+    assert again.fleet_commit.commit == first.fleet_commit.commit
+    assert second.image.digest == first.image.digest  # the same model
+    assert repositories.releases() == [second.release_id, first.release_id]
+
+
+@pytest.mark.parametrize(
+    ("break_it", "error", "what", "where", "why"),
+    [
+        ("no such commit", "CommitNotFound", "no commit, branch or tag 'nowhere'", "notebooks.git", ""),
+        ("unknown key", "ConfigInvalid", "", "modelflight.yaml", "gaet"),
+        ("no notebook", "NotebookInvalid", "does not exist", "small.ipynb", ""),
+        ("other metric", "MetricInvalid", "'loss'", "gate.metric", "score"),
+        ("no image in the fleet", "FleetTargetInvalid", "", "apps/wine", ""),
+        ("kale refuses", "CompileFailed", "Kale cannot compile", "small.ipynb", ""),
+        ("notebook raises", "StepFailed", "'train' failed: ZeroDivisionError", "small.ipynb, cell 2", "1 / 0"),
+        ("metric is no number", "MetricInvalid", "finite number", "gate.metric", "nan"),
+        ("images cannot be written", "PackFailed", "", "images", ""),
+        ("fleet refuses", "FleetRefused", "", "fleet.git", "not on Mondays"),
+        ("settling fails", "ImageCorrupt", "", "index.json", ""),
+    ],
+)
+def test_a_failing_step_says_what_where_why_and_nothing_after_it_happens(
+    break_it, error, what, where, why, release, repositories, home
+):
+    from tests.repositories import SMALL_SETTINGS
+
+    commit = "HEAD"
+    match break_it:
+        case "unknown key":
+            repositories.push_small(SMALL_SETTINGS.replace("gate:", "gaet:"))
+        case "no notebook":
+            repositories.push({"modelflight.yaml": SMALL_SETTINGS})
+        case "other metric":
+            repositories.push_small(SMALL_SETTINGS.replace("metric: score", "metric: loss"))
+        case "no image in the fleet":
+            repositories.push_small(SMALL_SETTINGS.replace("models/wine", "models/beer"))
+        case "kale refuses":
+            repositories.push_small(train="model = (")
+        case "notebook raises":
+            repositories.push_small(train="model = 1 / 0")
+        case "metric is no number":
+            repositories.push_small(score="score = float('nan')")
+        case _:
+            repositories.push_small()
+    match break_it:
+        case "no such commit":
+            commit = "nowhere"
+        case "images cannot be written":
+            home.mkdir()
+            (home / "images").write_text("a file where the folder should be")
+        case "fleet refuses":
+            repositories.hook(repositories.fleet, "pre-receive", "echo 'not on Mondays' >&2; exit 1")
+        case "settling fails":
+            layout = home / "images/registry.example.com/models/wine"
+            repositories.hook(repositories.fleet, "post-receive", f"echo garbage > '{layout}/index.json'")
+
+    from tasks.errors import ModelflightError
+
+    with pytest.raises(ModelflightError) as caught:
+        release(commit=commit)
+
+    assert type(caught.value).__name__ == error
+    assert what in caught.value.what
+    assert where in caught.value.where
+    assert why in caught.value.why
+    assert caught.value.next_step
+    reached = {
+        "fetched": (home / "sources").exists() and any((home / "sources").glob("*.json")),
+        "compiled": any((home / "pipelines").glob("*.yaml")),
+        "trained": any((home / "runs").glob("*/run.json")),
+        "packed": any((home / "images").glob("**/index.json")),
+        "bumped": bool(repositories.releases()),
+    }
+    expected = {
+        "no such commit": 0,
+        "unknown key": 1,
+        "no notebook": 1,
+        "other metric": 1,
+        "no image in the fleet": 1,
+        "kale refuses": 1,
+        "notebook raises": 2,
+        "metric is no number": 3,
+        "images cannot be written": 3,
+        "fleet refuses": 4,
+        "settling fails": 5,
+    }[break_it]
+    assert list(reached.values()) == [True] * expected + [False] * (5 - expected)

@@ -1,0 +1,87 @@
+import string
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.address import check_address, redact, resolve_address
+from tasks.errors import AddressInvalid
+
+SECRET = st.text(string.ascii_letters + string.digits + "@:!$*-_.", min_size=8, max_size=20)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://git.example.com/fleet.git",
+        "https://host:8443/x",
+        "ssh://git@host:22/x",
+        "git@host:group/x.git",
+        "file:///srv/fleet.git",
+        "/srv/fleet.git",
+        "../fleet.git",
+        "./with space",
+        "git://host/x",
+        "C:\\fleet",
+    ],
+)
+def test_an_address_without_a_credential_is_kept(address: str) -> None:
+    assert check_address(address, "here") == address
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["", " ", " /x", "-oProxyCommand=x", "/x\n", "a\nb", "ext::sh -c x", "ftp://host/x", "https://h:x/y"],
+)
+def test_what_is_no_usable_address_is_refused(address: str) -> None:
+    with pytest.raises(AddressInvalid, match=r"cannot be used.*\nwhere: here"):
+        check_address(address, "here")
+
+
+@given(
+    SECRET,
+    st.sampled_from(
+        [
+            "https://user:{}@host/x",
+            "https://{}@host/x",
+            "ssh://git:{}@host/x",
+            "user:{}@host/x",
+            "https://u:p/{}@h/x",
+            "https://host/x?private_token={}",
+            "https://host/x?a=b&password={}",
+            "https://u{}\u2100@host/x",
+        ]
+    ),
+)
+def test_an_address_with_a_credential_is_refused_and_never_repeated(secret: str, form: str) -> None:
+    with pytest.raises(AddressInvalid) as caught:
+        check_address(form.format(secret), "here")
+    assert secret not in str(caught.value)
+    assert caught.value.__suppress_context__ or caught.value.__context__ is None
+
+
+@given(st.text(), SECRET)
+def test_redacting_twice_changes_nothing_more(text: str, secret: str) -> None:
+    once = redact(f"{text} https://user:{secret}@host/x")
+    assert secret not in once.removeprefix(text)
+    assert redact(once) == once
+
+
+def test_text_without_credentials_is_left_alone() -> None:
+    text = "cannot reach https://host:8443/x@v1 for git@host:x, python:3.12@sha256:00"
+    assert redact(text) == text
+
+
+@pytest.mark.parametrize(
+    ("address", "base", "resolved"),
+    [
+        ("../fleet.git", "https://host/group/notebooks.git", "https://host/group/fleet.git"),
+        ("../../other/fleet", "ssh://git@host:22/group/notebooks", "ssh://git@host:22/other/fleet"),
+        ("./sub", "/srv/notebooks", "/srv/notebooks/sub"),
+        ("../fleet", "/srv/notebooks", "/srv/fleet"),
+        ("https://host/x", "/srv/notebooks", "https://host/x"),
+        ("/srv/fleet", "https://host/x", "/srv/fleet"),
+    ],
+)
+def test_a_relative_address_starts_at_the_notebook_repository(address: str, base: str, resolved: str) -> None:
+    assert resolve_address(address, base) == resolved
