@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.address import redact
-from tasks.errors import NotSupported, RepositoryUnreachable
+from tasks.errors import AddressInvalid, NotSupported, RepositoryUnreachable
 
 if TYPE_CHECKING:
     from git import Git
@@ -60,16 +60,24 @@ def reaching(address: str, what: str) -> Iterator[None]:
 
     Raises:
         RepositoryUnreachable: a git command failed; `why` is what Git said, without credentials.
+        AddressInvalid: GitPython takes the address for one that runs a program.
         NotSupported: there is no `git` on the PATH.
     """
     try:
-        from git.exc import GitCommandError, GitCommandNotFound
+        from git.exc import GitCommandError, GitCommandNotFound, UnsafeProtocolError
     except ImportError:
         raise _no_git() from None
     try:
         yield
     except GitCommandNotFound:
         raise _no_git() from None
+    except UnsafeProtocolError:
+        raise AddressInvalid(
+            "The repository address cannot be used.",
+            where=redact(address),
+            why="It names a Git remote helper, which can run any program.",
+            next_step="Use a path, or an https://, ssh:// or file:// address.",
+        ) from None
     except GitCommandError as error:
         # `from None`: the original names the whole command line.
         raise unreachable(address, what, said(error)) from None

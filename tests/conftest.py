@@ -52,6 +52,7 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         # Results of one run must not be found by the next.
         patch.setenv("PREFECT_HOME", str(shared / "prefect-home"))
         yield address
+    _drain_prefect()
     with (shared / "prefect.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         pid, address, users = state.read_text().split()
@@ -59,6 +60,16 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         if int(users) == 1:
             os.killpg(int(pid), signal.SIGTERM)
             state.unlink()
+
+
+def _drain_prefect() -> None:
+    """Sends what Prefect still has for its server, which it would else try at exit, when that is gone."""
+    if "prefect" in sys.modules:
+        from prefect.events.worker import EventsWorker
+        from prefect.logging.handlers import APILogWorker
+
+        EventsWorker.drain_all(timeout=10)
+        APILogWorker.drain_all(timeout=10)
 
 
 def _start_prefect(prefect_home: Path) -> tuple[int, str]:

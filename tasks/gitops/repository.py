@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from git import Git
 
 _SUFFIXES = (".yaml", ".yml")
+# The user's settings for colours, prefixes and tools would change what a diff looks like.
+_DIFF = (
+    *("--diff-merges=first-parent", "--unified=3", "--src-prefix=a/", "--dst-prefix=b/"),
+    *("--no-color", "--no-ext-diff", "--no-textconv"),
+)
 
 
 @contextmanager
@@ -59,7 +64,8 @@ class FleetRepository:
 
     def refresh(self) -> None:
         """Fetches what reached the branch since."""
-        self.git.fetch("--quiet", "--no-tags", "origin", f"+{self.target.ref}:{self.target.ref}")
+        branch = f"+{self.target.ref}:{self.target.ref}"
+        self.git.fetch("--quiet", "--no-tags", "--no-recurse-submodules", "origin", branch)
 
     def files(self, commit: str) -> list[str]:
         """All files at or below the target's path."""
@@ -99,7 +105,7 @@ class FleetRepository:
         """The branch's commits below the path with the trailer `Release-Id: <release_id>`, oldest first."""
         log = self.git.log(
             *("--reverse", "--full-history", "--min-parents=1", "--no-follow", "--no-show-signature"),
-            f"--grep=^{RELEASE_ID}: {release_id}$",
+            *("--fixed-strings", f"--grep={RELEASE_ID}: {release_id}"),
             f"--format=%H %(trailers:key={RELEASE_ID},valueonly,separator=%x20)",
             *(self.target.ref, "--", *self.target.pathspec),
         )
@@ -113,18 +119,9 @@ class FleetRepository:
         )
 
     def diff(self, commit: CommitSha, file: str) -> str:
-        """What the commit changed in the file, as a unified diff, whatever the user's diff settings are."""
+        """What the commit changed in the file, as a unified diff."""
         shown = self.git.show(
-            *("--format=", "--diff-merges=first-parent", "--unified=3", "--no-color", "--no-ext-diff"),
-            *(
-                "--no-textconv",
-                "--no-show-signature",
-                "--src-prefix=a/",
-                "--dst-prefix=b/",
-                commit,
-                "--",
-                file,
-            ),
+            *("--format=", "--no-show-signature", *_DIFF, commit, "--", file),
             stdout_as_string=False,
             strip_newline_in_stdout=False,
         )
@@ -152,7 +149,13 @@ class FleetRepository:
             RepositoryUnreachable: the connection failed; the push may have landed.
         """
         status, porcelain, stderr = self.git.push(
-            *("--porcelain", "--no-follow-tags", "origin", f"{commit}:{self.target.ref}"),
+            *(
+                "--porcelain",
+                "--no-follow-tags",
+                "--no-recurse-submodules",
+                "origin",
+                f"{commit}:{self.target.ref}",
+            ),
             with_extended_output=True,
             with_exceptions=False,
         )
@@ -188,6 +191,7 @@ def _clone(git: "Git", target: FleetTarget, bare: Path) -> None:
 
     try:
         git.clone(
+            "--no-local",  # copying a local repository's files while somebody pushes to it can fail
             *("--quiet", "--bare", "--filter=blob:none", "--single-branch", "--no-tags"),
             *(f"--branch={target.branch}", "--", target.address, str(bare)),
         )

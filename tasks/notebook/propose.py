@@ -60,4 +60,4 @@ def _model(notebook: Notebook) -> str:
 
 def _flow_mapping(parameters: Mapping[str, Parameter]) -> str:
     # JSON's literals are YAML's, quotes and escapes included.
-    return "{" + ", ".join(f"{name}: {json.dumps(value)}" for name, value in parameters.items()) + "}"
+    return "{" + ", ".join(f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in parameters.items()) + "}"

@@ -80,7 +80,7 @@ version: 1
 models:
   - name: small
     notebook: small.ipynb
-    parameters: {{note: {json.dumps(text)}, weight: -3, Rate: 2}}
+    parameters: {{note: {json.dumps(text, ensure_ascii=False)}, weight: -3, Rate: 2}}
     gate: {{metric: score}}
     image: registry.example.com/models/wine
     fleet: {{repository: ../fleet.git, path: apps/wine}}

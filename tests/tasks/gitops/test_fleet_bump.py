@@ -162,19 +162,21 @@ def test_the_files_mode_stays(empty_fleet: "BareFleet") -> None:
     assert empty_fleet.word("ls-tree", "main", "--", FILE).startswith("100755 ")
 
 
-def test_line_endings_stay_whatever_the_user_configured(
+def test_the_users_git_settings_change_nothing(
     empty_fleet: "BareFleet", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     config = tmp_path / "gitconfig"
     config.write_text(
         "[core]\n autocrlf = input\n[diff]\n noprefix = true\n[color]\n ui = always\n grep = always\n"
-        "[log]\n showSignature = true\n follow = true\n"
+        "[log]\n showSignature = true\n follow = true\n[grep]\n patternType = fixed\n"
+        "[push]\n recurseSubmodules = on-demand\n"
     )
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     windows = empty_fleet.manifest().replace(b"\n", b"\r\n")
     empty_fleet.commit({FILE: windows})
     done = release(empty_fleet.target())
     assert release(empty_fleet.target(FILE)).diff == done.diff
+    assert serving_image(empty_fleet.target(), FIRST) == IMAGE
     assert empty_fleet.read(FILE) == empty_fleet.manifest(V1, FIRST).replace(b"\n", b"\r\n")
     assert done.diff.startswith(f"diff --git a/{FILE} b/{FILE}\n")
 

@@ -1,4 +1,5 @@
 import json
+import os
 import signal
 import subprocess
 import sys
@@ -56,7 +57,11 @@ def start(
 ) -> subprocess.Popen[bytes]:
     arguments = json.dumps([fleet.address, path, image, reference(number, image), release_id(number), die])
     command = [sys.executable, "-c", BUMP, arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    # The killed ones leave their clone behind.
+    environment = os.environ | {"TMPDIR": str(fleet.directory.parent)}
+    return subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
 
 
 def results(processes: list[subprocess.Popen[bytes]]) -> list[tuple[str, bool]]:
