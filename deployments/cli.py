@@ -224,7 +224,7 @@ def bump(
         raise InvalidInput("An option has the wrong form.", why=str(error)) from None
     commit = bump_image(
         FleetTarget(repository, branch, path, name),
-        image=f"{image}@{wanted}",
+        image=f"{image if image != name else f'{name}:{digest[7:19]}'}@{wanted}",
         release_id=identifier,
         subject=f"Release {identifier}",
         trailers={"Model-Image-Digest": wanted},
