@@ -216,7 +216,7 @@ def bump(
     from tasks.release import Digest, ReleaseId
 
     check_address(repository, "--repository")
-    name = image.rpartition(":")[0] if ":" in image.rpartition("/")[2] else image
+    name, tag = image.rsplit(":", 1) if ":" in image.rpartition("/")[2] else (image, digest[7:19])
     try:
         wanted = Digest(digest)
         identifier = ReleaseId(release_id or f"{name.rpartition('/')[2]}-{digest[7:19]}-1")
@@ -224,7 +224,7 @@ def bump(
         raise InvalidInput("An option has the wrong form.", why=str(error)) from None
     commit = bump_image(
         FleetTarget(repository, branch, path, name),
-        image=f"{image if image != name else f'{name}:{digest[7:19]}'}@{wanted}",
+        image=f"{name}:{tag}@{wanted}",
         release_id=identifier,
         subject=f"Release {identifier}",
         trailers={"Model-Image-Digest": wanted},

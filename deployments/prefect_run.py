@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import cast
 
 from deployments.console import step_lines
 from tasks.address import check_address
@@ -23,4 +24,5 @@ def run_release(repository: str, commit: str, model: str | None, attempt: int) -
     from flows.release_model import release_model
 
     with step_lines():
-        return release_model(repository=repository, commit=commit, model=model, attempt=attempt)
+        done = release_model(repository=repository, commit=commit, model=model, attempt=attempt)
+    return cast(Release, done)

@@ -1,6 +1,6 @@
 """The chain: from a commit in the notebook repository to a verdict."""
 
-from prefect import flow
+from prefect import State, flow
 
 from flows.settings import Home
 from tasks.bump_fleet import bump_fleet
@@ -14,10 +14,10 @@ from tasks.run_pipeline import run_pipeline
 from tasks.settle_release import finish_release, settle_release
 
 
-@flow(name="release-model", flow_run_name="{model}-{commit}-{attempt}", persist_result=True, log_prints=False)
+@flow(name="release-model", persist_result=True)
 def release_model(
     repository: str, commit: str = "HEAD", model: str | None = None, attempt: int = 1
-) -> Release:
+) -> State[Release]:
     """Releases a model: fetch, compile, train, gate, pack, bump, settle.
 
     Every step finds what an earlier, interrupted release with the same arguments has done, and goes on there.
@@ -27,6 +27,9 @@ def release_model(
         commit: Commit, branch or tag to release.
         model: Name of the model in modelflight.yaml; may be left out when there is one.
         attempt: Counts deliberate new tries of the same commit, from 1.
+
+    Returns:
+        To a caller, the `Release`; its verdict names the flow run's final state.
     """
     home = Home()
     source = fetch_notebooks(repository, commit, home.sources)

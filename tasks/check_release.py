@@ -6,7 +6,7 @@ from tasks.gitops.bump import serving_image
 from tasks.gitops.target import FleetTarget
 from tasks.notebook.fit import check_model
 from tasks.release import ReleaseId, ReleasePlan, Source
-from tasks.step import step
+from tasks.step import name_flow_run, step
 
 
 @step(
@@ -19,6 +19,7 @@ def check_release(source: Source, model_name: str | None, attempt: int) -> Relea
     model = load_project(source.directory).model(model_name)
     check_model(model, source.directory)
     release_id = ReleaseId.of(model.name, source.commit, attempt)
+    name_flow_run(release_id, [f"model:{model.name}", f"commit:{source.commit[:12]}"])
     fleet_address = resolve_address(model.fleet.repository, source.address)
     target = FleetTarget(fleet_address, model.fleet.branch, model.fleet.path, model.image)
     serving_image(target, before=release_id)

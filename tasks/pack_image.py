@@ -12,7 +12,7 @@ from tasks.step import step
 
 @step(
     "pack image",
-    lambda image: f"{image.reference} ({image.size:,} bytes)",
+    lambda image: f"{image.digest[:19]}, {image.size:,} bytes, tag {image.tag}",
     timeout_seconds=3600,
 )
 def pack_image(plan: ReleasePlan, trained: TrainedModel, layout: Path) -> ModelImage:

@@ -1,6 +1,8 @@
 """Settles a release: its record is attached to its image, its timeline shown."""
 
 from prefect.artifacts import create_markdown_artifact
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
 
 from tasks.annotations import RELEASE_RECORD
 from tasks.lineage.record import release_record
@@ -45,8 +47,11 @@ def finish_release(
     verdict: Verdict,
     image: ModelImage | None = None,
     fleet_commit: FleetCommit | None = None,
-) -> Release:
-    """The whole release as one value, with its timeline as an artifact."""
+) -> State[Release]:
+    """The flow run's final state: named after the verdict, the whole release its data.
+
+    The timeline becomes an artifact.
+    """
     spans = take_spans()
     rows = "".join(
         f"| {span.started:%H:%M:%S} | {span.step} | {span.seconds:.1f} s | {span.outcome} |\n"
@@ -58,7 +63,7 @@ def finish_release(
         f"|---|---|---|---|\n{rows}",
         description=f"The steps of release {plan.release_id}.",
     )
-    return Release(
+    release = Release(
         release_id=plan.release_id,
         model=plan.model.name,
         source=plan.source,
@@ -69,3 +74,5 @@ def finish_release(
         verdict=verdict,
         timeline=spans,
     )
+    name = verdict.replace("_", " ").capitalize()
+    return Completed(name=name, message="; ".join(decision.reasons) or None, data=release)

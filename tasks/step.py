@@ -5,8 +5,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
 
 from prefect import Task, task
+from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
@@ -67,6 +69,12 @@ def report(line: str, event: str = "progress") -> None:
     knows Modelflight's own lines from Prefect's.
     """
     get_run_logger().info(line, extra={"modelflight_event": event})
+
+
+def name_flow_run(name: str, tags: list[str]) -> None:
+    """Gives the current flow run a name and tags that are known only now."""
+    with get_client(sync_client=True) as client:
+        client.update_flow_run(UUID(flow_run.id), name=name, tags=tags)
 
 
 def retry_can_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

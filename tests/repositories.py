@@ -46,7 +46,9 @@ def notebook(*cells: dict[str, object]) -> str:
     )
 
 
-def small_notebook(train: str = "model = {'weight': weight}", score: str = "score = model['weight'] / 10") -> str:
+def small_notebook(
+    train: str = "model = {'weight': weight}", score: str = "score = model['weight'] / 10"
+) -> str:
     """A notebook that needs no library: two steps, a parameter, a metric."""
     return notebook(
         code("weight = 9", "pipeline-parameters"),

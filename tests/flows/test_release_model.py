@@ -5,8 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from tests.repositories import Repositories
-
 
 @pytest.fixture
 def release(prefect_api, home, repositories):
@@ -53,7 +51,12 @@ def test_releases_the_example_and_compares_the_next_one_with_it(release, reposit
         "settle release",
     ]
     gate = json.loads(artifacts(prefect_api, "wine-gate"))
-    assert [row["compared with"].split()[0] for row in gate] == ["challenger", "champion", "minimum", "decision"]
+    assert [row["compared with"].split()[0] for row in gate] == [
+        "challenger",
+        "champion",
+        "minimum",
+        "decision",
+    ]
     assert second.image.reference in artifacts(prefect_api, "wine-image")
     assert f"+            reference: {second.image.reference}" in artifacts(prefect_api, "wine-fleet")
     assert "run pipeline" in artifacts(prefect_api, "wine-timeline")
@@ -68,7 +71,9 @@ def test_a_worse_model_is_refused_and_nothing_is_published(release, repositories
     worse = release()
 
     assert worse.verdict is Verdict.REFUSED
-    assert worse.decision.reasons == ("score 0.7 is worse than the champion's 0.9 by more than the tolerance 0.01",)
+    assert worse.decision.reasons == (
+        "score 0.7 is worse than the champion's 0.9 by more than the tolerance 0.01",
+    )
     assert worse.image is None
     assert repositories.releases() == [good.release_id]
 
@@ -119,7 +124,13 @@ def test_the_second_attempt_of_a_commit_is_a_release_of_its_own(release, reposit
         ("other metric", "MetricInvalid", "'loss'", "gate.metric", "score"),
         ("no image in the fleet", "FleetTargetInvalid", "", "apps/wine", ""),
         ("kale refuses", "CompileFailed", "Kale cannot compile", "small.ipynb", ""),
-        ("notebook raises", "StepFailed", "'train' failed: ZeroDivisionError", "small.ipynb, cell 2", "1 / 0"),
+        (
+            "notebook raises",
+            "StepFailed",
+            "'train' failed: ZeroDivisionError",
+            "small.ipynb, cell 2",
+            "1 / 0",
+        ),
         ("metric is no number", "MetricInvalid", "finite number", "gate.metric", "nan"),
         ("images cannot be written", "PackFailed", "", "images", ""),
         ("fleet refuses", "FleetRefused", "", "fleet.git", "not on Mondays"),

@@ -25,7 +25,13 @@ EFFECTS = [
 
 def python(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, *arguments], cwd=TOP, env=os.environ, capture_output=True, text=True, timeout=300, check=False
+        [sys.executable, *arguments],
+        cwd=TOP,
+        env=os.environ,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
     )
 
 
@@ -73,7 +79,9 @@ def test_a_fleet_file_changed_in_between_costs_one_commit_still(
         if not pushed:
             path = "apps/wine/deployment.yaml"
             text = git(repositories.fleet, "show", f"main:{path}") + "\n"
-            pushed.append(repositories.push_fleet({path: text.replace("replicas: 1", "replicas: 3") + "# ours\n"}))
+            pushed.append(
+                repositories.push_fleet({path: text.replace("replicas: 1", "replicas: 3") + "# ours\n"})
+            )
         return push(self, *args, **kwargs)
 
     monkeypatch.setattr(repository, "push", push_after_somebody_else)
@@ -90,8 +98,18 @@ def test_two_releases_of_one_commit_at_the_same_time_end_as_one(
     prefect_api: str, home: Path, repositories: Repositories
 ) -> None:
     repositories.push_small()
-    command = [sys.executable, "-m", "deployments.cli", "release", str(repositories.notebooks), "--output", "json"]
-    both = [subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)]
+    command = [
+        sys.executable,
+        "-m",
+        "deployments.cli",
+        "release",
+        str(repositories.notebooks),
+        "--output",
+        "json",
+    ]
+    both = [
+        subprocess.Popen(command, cwd=TOP, stdout=subprocess.PIPE, stderr=subprocess.PIPE) for _ in range(2)
+    ]
     ends = [(*process.communicate(timeout=300), process.returncode) for process in both]
 
     assert [code for _, _, code in ends] == [0, 0], ends
