@@ -190,10 +190,19 @@ def pack(directory: Path, to: str, annotations: tuple[str, ...], created: Any, o
         directory,
         Path(folder),
         tag=tag,
-        annotations=dict(annotation.split("=", 1) for annotation in annotations),
+        annotations=dict(_key_and_value(annotation) for annotation in annotations),
         created=created.replace(tzinfo=UTC),
     )
     console.emit(console.plain(packed), f"{to}@{packed.digest}\n  {packed.size:,} bytes", output)
+
+
+def _key_and_value(annotation: str) -> tuple[str, str]:
+    key, equals, value = annotation.partition("=")
+    if not key or not equals:
+        raise InvalidInput(
+            f"{annotation!r} is no annotation.", where="--annotation", next_step="Write KEY=VALUE."
+        )
+    return key, value
 
 
 @main.command()

@@ -51,7 +51,8 @@ def plain(value: object) -> Any:
 class StepLines(logging.Handler):
     """Shows the steps of a release as they end; on a terminal, also the one that runs.
 
-    Lines look like `compile notebook     4.8 s  4 steps (...)`.
+    Lines look like `compile notebook     4.8 s  4 steps (...)`. The handler shows the records that
+    `tasks.step.report` makes; all others are Prefect's own.
     """
 
     def __init__(self) -> None:
@@ -61,20 +62,24 @@ class StepLines(logging.Handler):
         self._step = ""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Shows a record that `tasks.step.report` made; all others are Prefect's own."""
-        event = getattr(record, "modelflight_event", None)
-        if event is None:
-            return
-        message = record.getMessage()
-        if event == "started":
-            self._step, self._began = getattr(record, "task_run_name", ""), time.monotonic()
-            self._spin(self._step)
-        elif event == "progress":
-            self._spin(f"{self._step}: {message}")
-        else:
-            self._spin(None)
-            seconds = time.monotonic() - self._began
-            click.echo(f"  {self._step:<17} {seconds:6.1f} s  {message}", err=True)
+        """Shows what the record tells of a step."""
+        match getattr(record, "modelflight_event", None):
+            case "started":
+                self.begin(getattr(record, "task_run_name", ""))
+            case "progress":
+                self._spin(f"{self._step}: {record.getMessage()}")
+            case "ended":
+                self.end(record.getMessage())
+
+    def begin(self, step: str) -> None:
+        """A step begins; shown while it runs."""
+        self._step, self._began = step, time.monotonic()
+        self._spin(step)
+
+    def end(self, outcome: str) -> None:
+        """The step ended; its line stays."""
+        self._spin(None)
+        click.echo(f"  {self._step:<17} {time.monotonic() - self._began:6.1f} s  {outcome}", err=True)
 
     def _spin(self, text: str | None) -> None:
         if self._status is not None:
@@ -82,27 +87,29 @@ class StepLines(logging.Handler):
             self._status = None
         if text is not None and sys.stderr.isatty():
             from rich.console import Console
+            from rich.text import Text
 
-            self._status = Console(stderr=True).status(text)
+            self._status = Console(stderr=True).status(Text(text))
             self._status.start()
+
+    @contextmanager
+    def attached(self) -> Iterator[None]:
+        """While it is open, the steps of Prefect flows in this process are shown.
+
+        Prefect replaces the handlers of its loggers when it is imported; that must have happened before.
+        """
+        logger = logging.getLogger("prefect.task_runs")
+        logger.addHandler(self)
+        try:
+            yield
+        finally:
+            logger.removeHandler(self)
+            self.close()
 
     def close(self) -> None:
         """Removes the line of the running step from the terminal."""
         self._spin(None)
         super().close()
-
-
-@contextmanager
-def step_lines() -> Iterator[None]:
-    """While it is open, the steps of Prefect flows in this process are shown."""
-    handler = StepLines()
-    logger = logging.getLogger("prefect.task_runs")
-    logger.addHandler(handler)
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        handler.close()
 
 
 def show_progress(line: str) -> None:

@@ -1,6 +1,7 @@
 """Annotations of a model image: what anybody can read of a release from the image alone."""
 
 import json
+import math
 from collections.abc import Mapping
 
 from tasks.release import ReleasePlan, TrainedModel
@@ -20,7 +21,15 @@ def image_annotations(plan: ReleasePlan, trained: TrainedModel) -> dict[str, str
         "org.opencontainers.image.source": plan.source.address,
         "org.opencontainers.image.revision": commit,
         "org.opencontainers.image.version": commit[:12],
-        METRICS: json.dumps(dict(trained.metrics), sort_keys=True),
+        METRICS: json.dumps(json_metrics(trained.metrics), sort_keys=True),
+    }
+
+
+def json_metrics(metrics: Mapping[str, object]) -> dict[str, object]:
+    """`metrics` as JSON can carry them: it has no NaN and no infinity, which become null."""
+    return {
+        name: None if isinstance(value, float) and not math.isfinite(value) else value
+        for name, value in metrics.items()
     }
 
 
@@ -28,6 +37,6 @@ def metrics_of(annotations: Mapping[str, str] | None) -> dict[str, object] | Non
     """The metrics on an image; None when the image, or its annotation, is not there or not ours."""
     try:
         metrics = json.loads((annotations or {})[METRICS])
-    except (KeyError, json.JSONDecodeError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
     return metrics if isinstance(metrics, dict) else None

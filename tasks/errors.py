@@ -73,6 +73,10 @@ class RepositoryUnreachable(ModelflightError):
     retryable = True
 
 
+class PrefectUnreachable(ModelflightError):
+    """The Prefect API that the settings name does not answer, or none could be started."""
+
+
 class CompileFailed(ModelflightError):
     """Kale or KFP could not turn the notebook into a pipeline."""
 

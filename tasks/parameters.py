@@ -7,6 +7,9 @@ from collections.abc import Iterable, Mapping
 from tasks.errors import ParameterInvalid
 from tasks.model import Parameter
 
+# Kubeflow Pipelines carries every number as a double, which holds whole numbers up to here.
+LARGEST_WHOLE_NUMBER = 2**53
+
 _KIND = {bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
@@ -19,7 +22,7 @@ def merge_parameters(
 
     Raises:
         ParameterInvalid: an unknown name, a value of another type than the declared one, a number that is not
-            finite, text that is no valid Unicode.
+            finite or beyond 2**53, text that is no valid Unicode.
     """
     return dict(declared) | {name: _checked(name, value, declared, where) for name, value in given.items()}
 
@@ -37,6 +40,13 @@ def _checked(name: str, value: Parameter, declared: Mapping[str, Parameter], whe
             else "Add it to the cell tagged pipeline-parameters.",
         )
     wanted = type(declared[name])
+    if type(value) is int and abs(value) > LARGEST_WHOLE_NUMBER:
+        raise ParameterInvalid(
+            f"The parameter {name!r} is too large.",
+            where=at,
+            why=f"Whole numbers beyond {LARGEST_WHOLE_NUMBER} lose digits in Kubeflow Pipelines.",
+            next_step="Set a smaller one.",
+        )
     if wanted is float and type(value) is int:
         value = float(value)
     if type(value) is not wanted:
@@ -44,15 +54,24 @@ def _checked(name: str, value: Parameter, declared: Mapping[str, Parameter], whe
             f"The parameter {name!r} must be {_KIND[wanted]}, as in the notebook.",
             where=at,
             why=f"It is {_KIND[type(value)]}.",
+            next_step="Set a value of that kind, or change the one in the notebook.",
         )
     if isinstance(value, float) and not math.isfinite(value):
-        raise ParameterInvalid(f"The parameter {name!r} must be a finite number.", where=at)
+        raise ParameterInvalid(
+            f"The parameter {name!r} must be a finite number.",
+            where=at,
+            why=f"It is {value}.",
+            next_step="Set another value.",
+        )
     if isinstance(value, str):
         try:
             value.encode()
         except UnicodeEncodeError as error:
             raise ParameterInvalid(
-                f"The parameter {name!r} is no valid text.", where=at, why=str(error)
+                f"The parameter {name!r} is no valid text.",
+                where=at,
+                why=str(error),
+                next_step="Set text of whole Unicode characters.",
             ) from None
     return value
 
@@ -86,4 +105,5 @@ def _parse(name: str, text: str, like: Parameter, where: str) -> Parameter:
             f"The parameter {name!r} must be {_KIND[type(like)]}.",
             where=f"{where}: {name}",
             why=f"It is {text!r}.",
+            next_step=f"Write {name}= and a value of that kind.",
         ) from None

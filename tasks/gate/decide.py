@@ -1,7 +1,9 @@
 """The gate: may the challenger be released? Pure comparison of numbers."""
 
 import math
+import reprlib
 from collections.abc import Mapping
+from fractions import Fraction
 
 from tasks.errors import MetricInvalid
 from tasks.model import Gate
@@ -16,20 +18,21 @@ def decide(
 ) -> GateDecision:
     """Holds the challenger's metric against the fixed limit and, within the tolerance, the champion's.
 
-    `champion` is None when nothing serves yet or its metrics are unknown; then the fixed limit decides.
+    `champion` is None when nothing serves yet or its metrics are unknown; where
+    it has no such metric, or none that is a finite number, the fixed limit decides alone too.
 
     Raises:
         MetricInvalid: the challenger has no such metric, or it is no finite number.
     """
     ours = _number(challenger, gate.metric)
-    theirs = _number(champion, gate.metric) if champion and gate.metric in champion else None
+    theirs = _finite((champion or {}).get(gate.metric))
     # With the sign turned where lower is better, higher is better from here on.
-    sign = 1.0 if gate.better == "higher" else -1.0
+    sign = 1 if gate.better == "higher" else -1
     reasons = []
     if gate.limit is not None and sign * ours < sign * gate.limit:
         side = "below the minimum" if sign > 0 else "above the maximum"
         reasons.append(f"{gate.metric} {ours:.6g} is {side} {gate.limit:.6g}")
-    if theirs is not None and sign * ours < sign * theirs - gate.tolerance:
+    if theirs is not None and sign * _exact(ours) < sign * _exact(theirs) - _exact(gate.tolerance):
         reasons.append(
             f"{gate.metric} {ours:.6g} is worse than the champion's {theirs:.6g} "
             f"by more than the tolerance {gate.tolerance:.6g}"
@@ -46,14 +49,28 @@ def decide(
     )
 
 
+def _exact(number: float) -> Fraction:
+    """The decimal number that people read: 0.7 + 0.1 is 0.8 then, and exactly at the limit passes."""
+    return Fraction(repr(number))
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond what a float holds
+        return None
+
+
 def _number(metrics: Mapping[str, object], name: str) -> float:
-    value = metrics.get(name)
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
+    value = _finite(metrics.get(name))
+    if value is not None:
+        return value
     raise MetricInvalid(
         f"The gate needs the metric {name!r} as a finite number.",
         where=f"modelflight.yaml: gate.metric: {name}",
-        why=f"The run left {value!r}."
+        why=f"The run left {reprlib.repr(metrics[name])}."
         if name in metrics
         else f"The run left: {', '.join(metrics) or 'none'}.",
         next_step="Compute it in the notebook and print it in the cell tagged pipeline-metrics.",

@@ -9,12 +9,15 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from packaging.requirements import InvalidRequirement, Requirement
+
+from tasks.address import redact
 from tasks.errors import NotSupported, StepFailed
 from tasks.files import write_atomically
 from tasks.kubeflow.ir import Step, read_ir
@@ -23,7 +26,7 @@ from tasks.model import Parameter
 from tasks.release import TrainedModel
 
 Progress = Callable[[str], None]
-_REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(?:\[[^\]]*\])?(==)?([^\s;,]*)")
+_GRACE_SECONDS = 10
 _CELL = re.compile(r"^\s*# (.+, cell \d+)$", re.MULTILINE)
 
 
@@ -50,13 +53,13 @@ def run_pipeline(
     _check_packages(steps)
     run = runs / str(run_id)
     runs.mkdir(parents=True, exist_ok=True)
-    with _exclusive(runs / f"{run_id}.lock"):
+    with _exclusive(runs / f"{run_id}.lock") as lock:
         if finished := _finished(run, identity):
             progress("already done, kept from the earlier run")
             return finished
-        shutil.rmtree(run, ignore_errors=True)
+        _remove(run)
         _prepare(run, steps)
-        _execute(run, progress)
+        _execute(run, lock, progress)
         outputs = collect_outputs(run, steps)
         marker = {"identity": identity, "metrics": outputs.metrics, "files": outputs.files}
         write_atomically(run / "run.json", json.dumps(marker))
@@ -75,31 +78,57 @@ def _finished(run: Path, identity: str) -> TrainedModel | None:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[None]:
+def _exclusive(path: Path) -> Iterator[int]:
+    """Holds the lock at `path`; the file descriptor can be handed to a process that is to hold it too."""
     with path.open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
+        yield lock.fileno()
+
+
+def _remove(run: Path) -> None:
+    """Takes away what an earlier run left, read-only folders too."""
+    for folder, _, _ in os.walk(run):
+        Path(folder).chmod(0o700)
+    try:
+        shutil.rmtree(run)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise StepFailed(
+            "What an earlier run left cannot be removed.",
+            where=str(run),
+            why=str(error),
+            next_step="Remove the folder, then try again.",
+        ) from None
 
 
 def _check_packages(steps: tuple[Step, ...]) -> None:
     for package in sorted({package for step in steps for package in step.packages}):
-        requirement = _REQUIREMENT.match(package)
-        if requirement is None:
-            continue
-        name, pinned, wanted = requirement.groups()
         try:
-            found = version(name)
+            requirement = Requirement(package)
+        except InvalidRequirement:
+            raise NotSupported(
+                f"The notebook needs {redact(package)!r}, which does not name an installed package.",
+                where=sys.executable,
+                next_step="Run it on Kubeflow Pipelines.",
+            ) from None
+        if requirement.marker and not requirement.marker.evaluate():
+            continue
+        try:
+            found = version(requirement.name)
         except PackageNotFoundError:
             raise NotSupported(
-                f"The notebook needs the package {name}, which is not installed here.",
-                where=f"{sys.executable}",
-                next_step=f"Install it beside Modelflight: `pip install {package}`.",
+                f"The notebook needs the package {requirement.name}, which is not installed here.",
+                where=sys.executable,
+                why="A run on this machine uses the packages that stand beside Modelflight.",
+                next_step=f"Install it there: `pip install '{package}'`.",
             ) from None
-        if pinned and found != wanted:
+        if not requirement.specifier.contains(found, prereleases=True):
             raise NotSupported(
                 f"The notebook is locked to {package}, but {found} is installed here.",
-                where=f"{sys.executable}",
-                next_step=f"Install the locked version: `pip install {package}`.",
+                where=sys.executable,
+                why="A run on this machine uses the packages that stand beside Modelflight.",
+                next_step=f"Install the locked version there: `pip install '{package}'`.",
             )
 
 
@@ -121,15 +150,19 @@ def _prepare(run: Path, steps: tuple[Step, ...]) -> None:
     (run / "plan.json").write_text(json.dumps(plan), encoding="utf-8")
 
 
-def _execute(run: Path, progress: Progress) -> None:
+def _execute(run: Path, lock: int, progress: Progress) -> None:
     reading, writing = os.pipe()
+    program = Path(__file__).with_name("step_process.py")
     with (run / "process.txt").open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-P", str(Path(__file__).with_name("step_process.py")), str(run), str(writing)],
+            [sys.executable, "-P", str(program), str(run), str(writing), str(lock), str(os.getpid())],
+            # Read when matplotlib is imported, which is before the steps begin.
+            env=os.environ | {"MPLBACKEND": "Agg"},
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
-            pass_fds=(writing,),
+            # It holds the lock too: after this process was killed, a repeat waits until it is gone.
+            pass_fds=(writing, lock),
             start_new_session=True,
         )
     os.close(writing)
@@ -139,14 +172,38 @@ def _execute(run: Path, progress: Progress) -> None:
                 _report(json.loads(line), run, progress)
         if process.wait() != 0:
             raise StepFailed(
-                "The pipeline's process died.",
+                "The process that runs the steps died.",
                 where=str(run),
-                why=(run / "process.txt").read_text(encoding="utf-8", errors="replace")[-2000:],
+                why=_ended(process.returncode) + (run / "process.txt").read_text("utf-8", "replace")[-2000:],
+                next_step="Try again; when it was killed, give it more memory.",
             )
     finally:
-        if process.poll() is None:
-            os.killpg(process.pid, signal.SIGKILL)
+        _end(process)
+
+
+def _ended(code: int) -> str:
+    return f"It was killed by {_signal_name(-code)}.\n" if code < 0 else f"It ended with exit code {code}.\n"
+
+
+def _signal_name(number: int) -> str:
+    try:
+        return signal.Signals(number).name
+    except ValueError:  # a real-time signal
+        return f"signal {number}"
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """Ends the process and, by its own hand, all that its steps started."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(_GRACE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
             process.wait()
+    if process.returncode < 0:  # killed, so that it could not clean up
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
 
 
 def _report(event: Mapping[str, Any], run: Path, progress: Progress) -> None:

@@ -21,27 +21,24 @@ class Outputs:
 def collect_outputs(run: Path, steps: tuple[Step, ...]) -> Outputs:
     """Links the model of a finished run into `run/model` and reads its metrics.
 
-    The model is the artifact of type system.Model that the last step with one wrote; Kale gives that type to
-    variables whose name contains `model`.
+    Kale gives the type system.Model to variables whose name contains `model`. The one called `model` is it;
+    otherwise the only one there is. A step that hands a variable on again replaces what was before.
 
     Raises:
-        ModelMissing: no step left a model, or the last that did left several and none is called `model`.
+        ModelMissing: no step left a model, or there are several and none is called `model`.
     """
     metrics: dict[str, float] = {}
     models: dict[str, tuple[Path, str]] = {}
     for step in steps:
-        artifacts = _written(run, step)
-        found = {}
-        for name, artifact in artifacts.items():
+        for name, artifact in _written(run, step).items():
             schema = step.outputs[name]
             if schema == "system.Metrics":
                 # Kale writes the variable `test_loss` as the metric `test-loss`.
                 metrics |= {key.replace("-", "_"): value for key, value in artifact["metadata"].items()}
             elif schema == "system.Model":
                 variable = name.removesuffix("_output_artifact")
-                suffix = Path(artifact["metadata"]["marshal_path"]).suffix
-                found[variable] = (Path(artifact["uri"]), f"{variable}{suffix}")
-        models = found or models
+                suffix = Path(artifact["metadata"].get("marshal_path", "")).suffix
+                models[variable] = (Path(artifact["uri"]), f"{variable}{suffix}")
     path, name = _the_model(models)
     (run / "model").mkdir()
     (run / "model" / name).hardlink_to(path)
@@ -61,6 +58,9 @@ def _the_model(models: Mapping[str, tuple[Path, str]]) -> tuple[Path, str]:
         return models["model"]
     raise ModelMissing(
         "The run left no model." if not models else "The run left more than one candidate for the model.",
-        why=f"Candidates: {', '.join(sorted(models))}." if models else "No step ends with a model variable.",
+        where=f"variables {', '.join(sorted(models))}" if models else "the run's artifacts",
+        why="Kale takes every variable with `model` in its name for one."
+        if models
+        else "No step ends with a model variable.",
         next_step="End the training step's cell with a line that holds the variable `model` alone.",
     )

@@ -4,8 +4,10 @@ Kale and KFP are imported once; then each step runs in a fork of this process, s
 variables, working folder or environment, and none pays for the imports again. What a container would give a
 step of its own (HOME, Kale's data folder, Kale's metrics file) lies in the step's folder of the run.
 
-Usage: step_process.py RUN_FOLDER EVENTS_FD. The steps are read from RUN_FOLDER/plan.json; events go to the
-file descriptor, a JSON object a line.
+Usage: step_process.py RUN_FOLDER EVENTS_FD LOCK_FD PARENT_PID. The steps are read from RUN_FOLDER/plan.json;
+events go to the first file descriptor, a JSON object a line; the second is held open as long as steps run.
+Whatever a step started ends with the step; everything ends
+with the parent process.
 """
 
 import contextlib
@@ -19,20 +21,69 @@ import sys
 import time
 import traceback
 import types
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 # Slow to import and safe to fork after importing: they hold no device and no thread of their own.
 _PRELOADED = ("numpy", "scipy", "pandas", "sklearn", "joblib", "matplotlib")
 _IMPORT = re.compile(r"^\s*(?:from|import) ([\w.]+)", re.MULTILINE)
+# Folders of the user that programs find by other ways than HOME.
+_FOLDERS = (
+    "IPYTHONDIR",
+    "MPLCONFIGDIR",
+    "XDG_CACHE_HOME",
+    "XDG_CONFIG_HOME",
+    "XDG_DATA_HOME",
+    "XDG_STATE_HOME",
+)
 _PR_SET_PDEATHSIG = 1
+_PR_SET_CHILD_SUBREAPER = 36
 _CELL_FAILED = 3
+_LONGEST_ERROR = 1_000  # characters
+_LONGEST_TRACEBACK = 20_000
+_LOG_TAIL = 4_000  # bytes
 
 
-def die_with_parent() -> None:
-    """No step goes on when the release that wanted it is gone (prctl(2))."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def control(option: int, value: int) -> None:
+    """Sets `option` of this process (prctl(2)), where the system has it."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(option, value, 0, 0, 0)
+
+
+def end_with(parent: int, by: signal.Signals) -> None:
+    """Lets the kernel send `by` when `parent` is gone; no step goes on when nobody waits for it."""
+    control(_PR_SET_PDEATHSIG, by)
+    if os.getppid() != parent:  # it was gone before
+        os.kill(os.getpid(), by)
+
+
+def children() -> Iterator[int]:
+    """The processes whose parent is this one (proc_pid_stat(5))."""
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            state = (folder / "stat").read_bytes().rpartition(b")")[2].split()
+            if int(state[1]) == os.getpid():
+                yield int(folder.name)
+
+
+def end_children() -> None:
+    """Kills what steps left running. Orphans of those become this process's children, so none escapes."""
+    while True:
+        for child in children():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        try:
+            os.waitpid(-1, 0)
+        except ChildProcessError:
+            return
+
+
+def end_all(*_: object) -> None:
+    """Handles SIGTERM, which comes when the run is given up or the parent is gone."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    end_children()
+    os._exit(128 + signal.SIGTERM)
 
 
 class CellFailed(Exception):
@@ -59,11 +110,26 @@ def run_code(blocks: tuple[str, ...]) -> str:
         result = shell.run_cell(block, store_history=False)
         error = result.error_before_exec or result.error_in_exec
         if error is not None:
-            text = "\n".join(
-                shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
-            )
-            raise CellFailed({"block": block, "error": f"{type(error).__name__}: {error}", "traceback": text})
+            raise CellFailed({"block": block, "error": told(error), "traceback": shown(shell, error)})
     return "<p>The step's output is in its log.</p>"
+
+
+def told(error: BaseException) -> str:
+    """The exception's type and message, as the last line of its traceback has it."""
+    return "".join(traceback.format_exception_only(error))[:_LONGEST_ERROR].strip()
+
+
+def shown(shell: Any, error: BaseException) -> str:
+    """The traceback of `error` as a notebook shows it, from the cell's own frame on."""
+    if isinstance(error, SyntaxError) and getattr(error, "filename", None) != __file__:
+        lines = shell.SyntaxTB.structured_traceback(type(error), error, [])
+    else:
+        lines = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
+    text = "\n".join(lines)
+    if len(text) <= _LONGEST_TRACEBACK:
+        return text
+    half = _LONGEST_TRACEBACK // 2
+    return f"{text[:half]}\n[...]\n{text[-half:]}"
 
 
 def prepare_kale(folder: Path) -> None:
@@ -84,6 +150,22 @@ def prepare_kale(folder: Path) -> None:
     # Components name /tmp/marshal, which all runs on this machine would share.
     marshal.set_data_dir = lambda _path: None
     kfputils.KFP_UI_METRICS_FILE_PATH = str(folder / "metrics.json")
+    kfputils.generate_mlpipeline_metrics = write_metrics(folder / "metrics.json")
+
+
+def write_metrics(path: Path) -> Callable[[dict[str, Any]], None]:
+    """Stands in for Kale's function, which logs what JSON cannot hold and leaves half a file behind."""
+
+    def write(metrics: dict[str, Any]) -> None:
+        for name, value in metrics.items():
+            if not isinstance(value, int | float | str):
+                raise TypeError(
+                    f"The metric {name.replace('-', '_')!r} is of type {type(value).__name__}, which Kubeflow "
+                    "Pipelines cannot keep; make it a number with float(...)"
+                )
+        path.write_text(json.dumps(metrics), encoding="utf-8")
+
+    return write
 
 
 def executor_input(step: dict[str, Any], steps: Path) -> dict[str, Any]:
@@ -132,50 +214,83 @@ def preload(sources: Iterable[str]) -> None:
                 importlib.import_module(module)
 
 
-def run_step(step: dict[str, Any], run: Path) -> dict[str, str] | None:
-    """Runs `step` in a fork; returns None when it succeeded, else what to tell about the failure."""
+def run_step(step: dict[str, Any], run: Path, inherited: Iterable[int] = ()) -> dict[str, str] | None:
+    """Runs `step` in a fork; returns None when it succeeded, else what to tell about the failure.
+
+    `inherited` are the file descriptors that are this process's alone.
+    """
     folder = run / "steps" / step["name"]
-    failure = folder / "failure.json"
+    parent = os.getpid()
     child = os.fork()
     if child == 0:
-        die_with_parent()
         code = 1
         try:
-            with (folder / "log.txt").open("ab", buffering=0) as log, Path(os.devnull).open("rb") as nothing:
-                os.dup2(nothing.fileno(), 0)
-                os.dup2(log.fileno(), 1)
-                os.dup2(log.fileno(), 2)
-            os.environ.update(HOME=str(folder / "home"), MPLBACKEND="Agg")
-            os.chdir(folder / "home")
+            for descriptor in inherited:
+                os.close(descriptor)
+            enter(folder, parent)
             execute(step, folder)
             code = 0
         except CellFailed as error:
             sys.stderr.write(error.report["traceback"] + "\n")
-            failure.write_text(json.dumps(error.report), encoding="utf-8")
+            (folder / "failure.json").write_text(json.dumps(error.report), encoding="utf-8")
             code = _CELL_FAILED
         except BaseException:  # noqa: BLE001 - the fork must end below, whatever it was
             traceback.print_exc()
         finally:
-            sys.stdout.flush()
-            sys.stderr.flush()
+            with contextlib.suppress(Exception):  # a cell may have closed them
+                sys.stdout.flush()
+                sys.stderr.flush()
             os._exit(code)
     _, status = os.waitpid(child, 0)
+    end_children()
     code = os.waitstatus_to_exitcode(status)
-    if code == 0:
+    if code == _CELL_FAILED and (folder / "failure.json").exists():
+        return dict(json.loads((folder / "failure.json").read_text(encoding="utf-8")))
+    if code == 0 and (folder / "executor_output.json").exists():
         return None
-    if code == _CELL_FAILED:
-        return dict(json.loads(failure.read_text(encoding="utf-8")))
-    ended = f"killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
-    log = (folder / "log.txt").read_text(encoding="utf-8", errors="replace")
-    return {"block": "", "error": f"The step was {ended}.", "traceback": log[-4000:]}
+    ended = f"was killed by {signal_name(-code)}" if code < 0 else f"ended early, with exit code {code}"
+    return {"block": "", "error": f"The step {ended}.", "traceback": tail(folder / "log.txt")}
 
 
-def main(run: Path, events: int) -> int:
+def enter(folder: Path, parent: int) -> None:
+    """Makes a fresh fork the process of one step: its streams, signals, home and working folder."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    end_with(parent, signal.SIGKILL)
+    with (folder / "log.txt").open("ab", buffering=0) as log, Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), 0)
+        os.dup2(log.fileno(), 1)
+        os.dup2(log.fileno(), 2)
+    for name in _FOLDERS:
+        os.environ.pop(name, None)
+    os.environ.update(HOME=str(folder / "home"), MPLBACKEND="Agg")
+    os.chdir(folder / "home")
+
+
+def signal_name(number: int) -> str:
+    """SIGKILL for 9; real-time signals have no name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def tail(log: Path) -> str:
+    """The last lines of a log that can be of any size."""
+    with log.open("rb") as file:
+        file.seek(max(0, log.stat().st_size - _LOG_TAIL))
+        return file.read().decode("utf-8", "replace")
+
+
+def main(run: Path, events: int, lock: int, parent: int) -> int:
     """Runs all steps of the plan; stops at the first failure."""
-    die_with_parent()
-    os.set_inheritable(events, False)
+    signal.signal(signal.SIGTERM, end_all)
+    control(_PR_SET_CHILD_SUBREAPER, 1)
+    end_with(parent, signal.SIGTERM)
+    for descriptor in (events, lock):
+        os.set_inheritable(descriptor, False)
     # Imported for the forks below, each of which would else pay for it.
-    import kale.marshal  # noqa: F401
+    import IPython.core.interactiveshell
+    import kale.marshal
     import kfp.dsl.executor  # noqa: F401
 
     plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))
@@ -183,7 +298,7 @@ def main(run: Path, events: int) -> int:
     for step in plan:
         started = time.monotonic()
         os.write(events, json.dumps({"event": "started", "step": step["name"]}).encode() + b"\n")
-        failure = run_step(step, run)
+        failure = run_step(step, run, (events, lock))
         seconds = time.monotonic() - started
         event = {"event": "failed", **failure} if failure else {"event": "finished"}
         os.write(events, json.dumps({**event, "step": step["name"], "seconds": seconds}).encode() + b"\n")
@@ -193,4 +308,4 @@ def main(run: Path, events: int) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2])))
+    sys.exit(main(Path(sys.argv[1]), *map(int, sys.argv[2:])))

@@ -2,6 +2,7 @@
 
 import json
 
+from tasks.annotations import json_metrics
 from tasks.release import FleetCommit, GateDecision, ModelImage, ReleasePlan, TrainedModel, Verdict
 
 
@@ -24,7 +25,7 @@ def release_record(
             "path": plan.model.notebook,
         },
         "run_id": str(trained.run_id),
-        "metrics": dict(trained.metrics),
+        "metrics": json_metrics(trained.metrics),
         "gate": {
             "metric": decision.metric,
             "better": decision.better,

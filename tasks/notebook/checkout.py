@@ -1,5 +1,6 @@
 """A notebook repository at one commit, as a folder of this machine."""
 
+import errno
 import json
 import re
 import shutil
@@ -37,21 +38,34 @@ def check_out(address: str, revision: str, sources: Path) -> Source:
         reaching(address, "The notebook repository cannot be fetched."),
     ):
         clone = Path(folder, "clone")
-        git_at(sources).clone("--no-checkout", "--filter=blob:none", "--quiet", "--", address, str(clone))
+        # The files are those of the commit on every machine, whatever its user likes as line ends.
+        settings = ("--config", "core.autocrlf=false")
+        git_at(sources).clone(
+            "--no-checkout", "--filter=blob:none", "--quiet", *settings, "--", address, str(clone)
+        )
         git = git_at(clone)
         commit = _resolve(git, address, revision)
         if known := _known(address, commit, sources):
             return known
-        seconds, subject = git.log("-1", "--format=%ct%x00%s", commit).split("\0", 1)
+        said = git.log("-1", "--no-show-signature", "--format=%ct%x00%s", commit)
+        seconds, subject = said.encode("utf-8", "replace").decode().split("\0", 1)
         git.checkout("--quiet", "--detach", commit)
         shutil.rmtree(clone / ".git")
         target = sources / commit
-        # Only a whole folder gets this name; where another process was faster, its content is the same.
-        if not target.exists():
-            clone.rename(target)
+        _place(clone, target)
     committed_at = datetime.fromtimestamp(int(seconds), UTC).isoformat()
-    write_atomically(_marker(commit, sources), json.dumps({"committed_at": committed_at, "subject": subject}))
+    about = {"address": address, "committed_at": committed_at, "subject": subject}
+    write_atomically(_marker(commit, sources), json.dumps(about))
     return Source(address, commit, datetime.fromisoformat(committed_at), subject, target)
+
+
+def _place(clone: Path, target: Path) -> None:
+    """Gives the whole folder its name, unless another process was faster: its content is the same."""
+    try:
+        clone.rename(target)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _marker(commit: CommitSha, sources: Path) -> Path:
@@ -60,26 +74,37 @@ def _marker(commit: CommitSha, sources: Path) -> Path:
 
 
 def _known(address: str, commit: CommitSha, sources: Path) -> Source | None:
+    """What was checked out before, from the same address: that another has the commit is not known."""
+    directory = sources / commit
     try:
         about = json.loads(_marker(commit, sources).read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
-    committed_at = datetime.fromisoformat(about["committed_at"])
-    return Source(address, commit, committed_at, about["subject"], sources / commit)
+    if about.get("address") != address or not directory.is_dir():
+        return None
+    return Source(address, commit, datetime.fromisoformat(about["committed_at"]), about["subject"], directory)
 
 
 def _resolve(git: "Git", address: str, revision: str) -> CommitSha:
     from git.exc import GitCommandError
 
     # A clone has the repository's branches as remote-tracking ones.
-    for name in (f"refs/remotes/origin/{revision}", f"refs/tags/{revision}", revision):
+    names = (f"refs/remotes/origin/{revision}", f"refs/tags/{revision}", revision)
+    for name in names if revision.isprintable() else ():
         try:
-            return CommitSha(git.rev_parse("--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}"))
+            found = git.rev_parse("--verify", "--quiet", "--end-of-options", f"{name}^{{commit}}")
         except GitCommandError:
             continue
+        # Some hosts hand out commits of forks and of deleted branches too, to whom names them.
+        if git.for_each_ref("--count=1", f"--contains={found}"):
+            return CommitSha(found)
+    branches = git.for_each_ref("--format=%(refname:lstrip=3)", "refs/remotes/origin").split()
+    others = ", ".join(branch for branch in branches if branch != "HEAD")
     raise CommitNotFound(
         f"There is no commit, branch or tag {revision!r}.",
         where=redact(address),
-        why="The repository has no commits yet." if revision == "HEAD" else "",
+        why=f"No branch or tag leads to it. Branches: {others}."
+        if others
+        else "The repository has no commits yet.",
         next_step="Push it first, or name another with --commit.",
     )

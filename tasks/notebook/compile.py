@@ -13,11 +13,14 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from packaging.requirements import InvalidRequirement, Requirement
+from packaging.utils import canonicalize_name
 
+from tasks.address import redact
 from tasks.errors import CompileFailed, NotebookInvalid
 from tasks.files import write_atomically
 from tasks.model import Environment, Model, Parameter
-from tasks.notebook.document import Notebook, read_notebook
+from tasks.notebook.document import Notebook, code_cells, read_notebook
 from tasks.parameters import merge_parameters
 from tasks.release import Pipeline
 
@@ -40,7 +43,7 @@ def compile_notebook(directory: Path, model: Model, pipelines: Path) -> Pipeline
         notebook.parameters, model.parameters, f"modelflight.yaml: models.{model.name}"
     )
     packages = _locked_packages(directory, model.environment)
-    identity = _identity(path.read_bytes(), model.name, parameters, model.environment, packages)
+    identity = _identity(path.read_bytes(), model, parameters, packages)
     target = pipelines / f"{identity}.yaml"
     if not target.exists():
         ir = _run_kale(
@@ -52,18 +55,19 @@ def compile_notebook(directory: Path, model: Model, pipelines: Path) -> Pipeline
 
 def _identity(
     notebook: bytes,
-    name: str,
+    model: Model,
     parameters: Mapping[str, Parameter],
-    environment: Environment,
     packages: list[str] | None,
 ) -> str:
     inputs = {
         "notebook": hashlib.sha256(notebook).hexdigest(),
-        "name": name,
+        # Both stand in the IR, the path for messages of a failing cell.
+        "name": model.name,
+        "path": model.notebook,
         "parameters": dict(parameters),
         "kale": version("kubeflow-kale"),
         "kfp": version("kfp"),
-        "base_image": environment.base_image,
+        "base_image": model.environment.base_image,
         "packages": packages,
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
@@ -73,33 +77,48 @@ def _locked_packages(directory: Path, environment: Environment) -> list[str] | N
     """The pinned requirements of the model's lock, or None where it has none."""
     if environment.requirements is None:
         return None
+    name = environment.requirements
     try:
-        text = (directory / environment.requirements).read_text(encoding="utf-8")
-    except OSError as error:
+        text = (directory / name).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
         raise NotebookInvalid(
             "The locked requirements cannot be read.",
-            where=environment.requirements,
-            why=error.strerror or "",
+            where=name,
+            why=getattr(error, "strerror", None) or str(error),
+            next_step="Commit the file, or correct `environment.requirements`.",
         ) from None
     # pip's and uv's lock formats put hashes on continuation lines and comments behind `#`.
     lines = text.replace("\\\n", " ").splitlines()
-    requirements = [line.split("#")[0].split("--hash")[0].split(";")[0].strip() for line in lines]
-    packages = [
-        requirement for requirement in requirements if requirement and not requirement.startswith("-")
-    ]
-    for package in packages:
-        if "==" not in package:
-            raise NotebookInvalid(
-                f"The requirement {package!r} is not pinned.",
-                where=environment.requirements,
-                next_step="Lock it: `uv pip compile requirements.in -o requirements.lock`.",
-            )
-    missing = [
-        f"{name}=={version(name)}"
-        for name in ("kfp", "kubeflow-kale")
-        if not any(package.split("==")[0] == name for package in packages)
-    ]
-    return sorted(packages + missing)
+    texts = [line.split(" #")[0].split("--hash")[0].strip() for line in lines if not line.startswith("#")]
+    packages = [_pinned(text, name) for text in filter(None, texts)]
+    have = {canonicalize_name(package.name) for package in packages}
+    own = [f"{package}=={version(package)}" for package in ("kfp", "kubeflow-kale") if package not in have]
+    return sorted([*map(str, packages), *own])
+
+
+def _pinned(text: str, where: str) -> Requirement:
+    """The requirement on a line of the lock; a marker stays, for pip to judge where the step runs."""
+    if text.startswith("-"):
+        option = text.replace("=", " ").split()[0]
+        raise NotebookInvalid(
+            f"The option {option} is not understood in locked requirements.",
+            where=where,
+            next_step="Lock into one file that names each package: "
+            "`uv pip compile requirements.in -o requirements.lock`.",
+        )
+    try:
+        requirement = Requirement(text)
+        pins = [pin for pin in requirement.specifier if pin.operator == "==" and "*" not in pin.version]
+    except InvalidRequirement:
+        pins = []
+    if len(pins) == 1 and len(requirement.specifier) == 1:
+        return requirement
+    raise NotebookInvalid(
+        f"The requirement {redact(text)!r} is not pinned.",
+        where=where,
+        why="A pipeline that is run again has to get the same packages.",
+        next_step="Lock it: `uv pip compile requirements.in -o requirements.lock`.",
+    )
 
 
 def _run_kale(
@@ -122,7 +141,8 @@ def _run_kale(
                 cwd=folder,
                 env=_environment(folder, model.environment),
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
+                errors="replace",
                 timeout=_TIMEOUT_SECONDS,
                 check=False,
             )
@@ -131,13 +151,14 @@ def _run_kale(
                 "Compiling the notebook took too long.",
                 where=notebook.name,
                 why=f"{_TIMEOUT_SECONDS} s are over.",
+                next_step="Try again when the machine has less to do.",
             ) from None
         error = Path(folder, "error.txt")
         if error.exists():
             raise CompileFailed(
                 "Kale cannot compile the notebook.",
                 where=notebook.name,
-                why=error.read_text(encoding="utf-8"),
+                why=error.read_text(encoding="utf-8").replace(f"{folder}/", ""),
                 next_step="Correct the cell that the message speaks of.",
             )
         if process.returncode != 0:
@@ -145,6 +166,7 @@ def _run_kale(
                 "Kale's process died.",
                 where=notebook.name,
                 why=process.stderr[-2000:] or f"exit {process.returncode}",
+                next_step="Try again; Kale's last words above tell whether memory or disk ran out.",
             )
         return list(yaml.load_all(Path(folder, "pipeline.yaml").read_text(encoding="utf-8"), _LOADER))
 
@@ -153,9 +175,14 @@ _LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 def _environment(folder: str, environment: Environment) -> dict[str, str]:
-    """Kale asks the cluster for pod defaults when it finds one, and writes to HOME; it finds neither."""
-    return os.environ | {
+    """What Kale's process gets of ours: no cluster, which it would ask, and no home, which it would write to.
+
+    Nor any setting of Kale's own, such as package indexes, which would end up in the IR.
+    """
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KALE_")}
+    return inherited | {
         "HOME": folder,
+        "TMPDIR": folder,
         "HOSTNAME": "modelflight",
         "KUBECONFIG": os.devnull,
         "PYTHONUTF8": "1",
@@ -169,13 +196,11 @@ def mark_cells(notebook: Notebook) -> dict[str, Any]:
     Cell magics (`%%`) take everything below them as theirs and the metrics cell may hold prints only.
     """
     document = copy.deepcopy(notebook.document)
-    for number, cell in enumerate(document["cells"], start=1):
-        source = cell.get("source", "")
-        source = source if isinstance(source, str) else "".join(source)
-        if cell["cell_type"] != "code" or "pipeline-metrics" in cell.get("metadata", {}).get("tags", []):
-            continue
-        if source.strip() and not source.lstrip().startswith("%%"):
-            cell["source"] = f"{source}\n# {notebook.name}, cell {number}"
+    name = " ".join(notebook.name.split())
+    for cell in code_cells(document, notebook.name):
+        source = cell.source.strip()
+        if source and not source.startswith("%%") and cell.role != "pipeline-metrics":
+            document["cells"][cell.number - 1]["source"] = f"{cell.source}\n# {name}, cell {cell.number}"
     return document
 
 

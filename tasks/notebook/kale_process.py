@@ -58,5 +58,8 @@ if __name__ == "__main__":
     try:
         compile_notebook(**json.load(sys.stdin))
     except Exception as error:  # noqa: BLE001 - Kale raises any type; the parent process explains it
-        Path("error.txt").write_text(str(error) or type(error).__name__, encoding="utf-8")
+        # The message of these says what is wrong; that of a KeyError, say, is no sentence.
+        plain = isinstance(error, ValueError | RuntimeError) and str(error)
+        reason = str(error) if plain else f"{type(error).__name__}: {error}"
+        Path("error.txt").write_text(reason, encoding="utf-8", errors="backslashreplace")
         sys.exit(1)
