@@ -9,6 +9,14 @@ from tasks.address import check_address, redact
 from tasks.errors import PrefectUnreachable
 from tasks.release import Release
 
+# Read by Prefect when it is imported; what the user has set stays.
+_PREFECT_SETTINGS = {
+    "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # Prefect's lines would hide the steps
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    # Making a new database takes longer than the usual 20 seconds on a busy machine.
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
+}
+
 
 def run_release(repository: str, commit: str, model: str | None, attempt: int) -> Release:
     """Runs the flow `release-model` in this process and shows its steps.
@@ -20,9 +28,8 @@ def run_release(repository: str, commit: str, model: str | None, attempt: int) -
     check_address(repository, "the notebook repository")
     if "://" not in repository and Path(repository).exists():
         repository = str(Path(repository).resolve())
-    # Read by Prefect when it is imported: its own console lines would hide the steps.
-    os.environ.setdefault("PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL")
-    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    for name, value in _PREFECT_SETTINGS.items():
+        os.environ.setdefault(name, value)
     lines = StepLines()
     _reach_prefect(lines)
     from flows.release_model import release_model
