@@ -96,7 +96,7 @@ def _read(path: Path) -> dict[str, Any]:
         AttributeError,
         ArithmeticError,
     ) as error:
-        raise _no_pipeline(path, str(error)) from None
+        raise _no_pipeline(path, str(error) or "it is empty") from None
     match spec:
         case {
             "root": {"dag": {"tasks": dict()}},

@@ -215,9 +215,12 @@ def _report(event: Mapping[str, Any], run: Path, progress: Progress) -> None:
             progress(f"{step} done in {event['seconds']:.1f} s")
         case "failed":
             cell = _CELL.findall(event["block"])
+            log = f"The step's log: {run}/steps/{step}/log.txt"
             raise StepFailed(
                 f"The notebook's step {step.removesuffix('-step')!r} failed: {event['error']}",
                 where=cell[-1] if cell else f"step {step}",
                 why=event["traceback"],
-                next_step=f"Correct the notebook and push again. The step's log: {run}/steps/{step}/log.txt",
+                next_step=f"Correct the notebook and push again. {log}"
+                if event["block"]
+                else f"Correct the notebook, or give this machine more memory. {log}",
             )

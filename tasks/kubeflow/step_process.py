@@ -37,6 +37,7 @@ _FOLDERS = (
     "XDG_DATA_HOME",
     "XDG_STATE_HOME",
 )
+_CELL = re.compile(r"# .+, cell (\d+)\s*\Z")
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _CELL_FAILED = 3
@@ -106,7 +107,13 @@ def run_code(blocks: tuple[str, ...]) -> str:
     shell.separate_in = ""
     # The traceback goes into the report once instead of to standard output too.
     shell._showtraceback = lambda *_: None
+    # There is no window: figures are drawn into files.
+    shell.enable_gui = lambda *_, **__: None
+    # `exit()` ends a notebook's kernel; here it ends the step.
+    shell.ask_exit = sys.exit
     for block in blocks:
+        if cell := _CELL.search(block):
+            shell.execution_count = int(cell[1])  # what tracebacks call it: `Cell In[3]`
         result = shell.run_cell(block, store_history=False)
         error = result.error_before_exec or result.error_in_exec
         if error is not None:
@@ -115,13 +122,17 @@ def run_code(blocks: tuple[str, ...]) -> str:
 
 
 def told(error: BaseException) -> str:
-    """The exception's type and message, as the last line of its traceback has it."""
-    return "".join(traceback.format_exception_only(error))[:_LONGEST_ERROR].strip()
+    """The exception's type and message, on as few lines as it has."""
+    try:
+        message = str(error.msg if isinstance(error, SyntaxError) else error)
+    except Exception:  # noqa: BLE001 - the message is the notebook's code
+        message = "its message cannot be shown"
+    return f"{type(error).__name__}: {message}"[:_LONGEST_ERROR]
 
 
 def shown(shell: Any, error: BaseException) -> str:
     """The traceback of `error` as a notebook shows it, from the cell's own frame on."""
-    if isinstance(error, SyntaxError) and getattr(error, "filename", None) != __file__:
+    if isinstance(error, SyntaxError):
         lines = shell.SyntaxTB.structured_traceback(type(error), error, [])
     else:
         lines = shell.InteractiveTB.structured_traceback(type(error), error, error.__traceback__)
@@ -138,7 +149,7 @@ def prepare_kale(folder: Path) -> None:
     jputils.run_code = run_code  # type: ignore[attr-defined]
 
     class KaleGracefulExit(Exception):
-        """Raised by Kale in a notebook when data cannot be passed on."""
+        """Raised by Kale when a variable cannot be saved or loaded."""
 
     jputils.KaleGracefulExit = KaleGracefulExit  # type: ignore[attr-defined]
     sys.modules["kale.common.jputils"] = jputils
@@ -149,8 +160,24 @@ def prepare_kale(folder: Path) -> None:
     marshal.set_data_dir(str(data))
     # Components name /tmp/marshal, which all runs on this machine would share.
     marshal.set_data_dir = lambda _path: None
+    marshal.save = explained(marshal.save, jputils.KaleGracefulExit)
+    marshal.load = explained(marshal.load, jputils.KaleGracefulExit)
     kfputils.KFP_UI_METRICS_FILE_PATH = str(folder / "metrics.json")
     kfputils.generate_mlpipeline_metrics = write_metrics(folder / "metrics.json")
+
+
+def explained(function: Callable[..., Any], refusal: type[Exception]) -> Callable[..., Any]:
+    """Kale's `function` of a variable, saying which one it failed for; Kale says that in its log only."""
+
+    def explain(*arguments: Any) -> Any:
+        try:
+            return function(*arguments)
+        except refusal as error:
+            name = str(arguments[-1]).removesuffix("_artifact")
+            cause = error.__context__
+            raise TypeError(f"The variable {name!r} cannot be handed from step to step: {cause}") from cause
+
+    return explain
 
 
 def write_metrics(path: Path) -> Callable[[dict[str, Any]], None]:
@@ -160,8 +187,8 @@ def write_metrics(path: Path) -> Callable[[dict[str, Any]], None]:
         for name, value in metrics.items():
             if not isinstance(value, int | float | str):
                 raise TypeError(
-                    f"The metric {name.replace('-', '_')!r} is of type {type(value).__name__}, which Kubeflow "
-                    "Pipelines cannot keep; make it a number with float(...)"
+                    f"The metric {name.replace('-', '_')!r} is of type {type(value).__name__}, which "
+                    "Kubeflow Pipelines cannot keep; make it a number with float(...)"
                 )
         path.write_text(json.dumps(metrics), encoding="utf-8")
 
@@ -231,9 +258,9 @@ def run_step(step: dict[str, Any], run: Path, inherited: Iterable[int] = ()) -> 
             execute(step, folder)
             code = 0
         except CellFailed as error:
-            sys.stderr.write(error.report["traceback"] + "\n")
             (folder / "failure.json").write_text(json.dumps(error.report), encoding="utf-8")
             code = _CELL_FAILED
+            sys.stderr.write(error.report["traceback"] + "\n")
         except BaseException:  # noqa: BLE001 - the fork must end below, whatever it was
             traceback.print_exc()
         finally:
@@ -289,8 +316,8 @@ def main(run: Path, events: int, lock: int, parent: int) -> int:
     for descriptor in (events, lock):
         os.set_inheritable(descriptor, False)
     # Imported for the forks below, each of which would else pay for it.
-    import IPython.core.interactiveshell
-    import kale.marshal
+    import IPython.core.interactiveshell  # noqa: F401
+    import kale.marshal  # noqa: F401
     import kfp.dsl.executor  # noqa: F401
 
     plan = json.loads((run / "plan.json").read_text(encoding="utf-8"))

@@ -61,5 +61,7 @@ if __name__ == "__main__":
         # The message of these says what is wrong; that of a KeyError, say, is no sentence.
         plain = isinstance(error, ValueError | RuntimeError) and str(error)
         reason = str(error) if plain else f"{type(error).__name__}: {error}"
+        if isinstance(error, SyntaxError):  # its line counts in code that Kale has put together
+            reason = f"{error.msg}: {(error.text or '').strip()}"
         Path("error.txt").write_text(reason, encoding="utf-8", errors="backslashreplace")
         sys.exit(1)

@@ -1,0 +1,47 @@
+"""The release record: strict JSON, the same bytes for the same release, nothing left out."""
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from tasks.gate.decide import decide
+from tasks.lineage.record import release_record
+from tasks.release import CommitSha, Digest, FleetCommit, ModelImage, TrainedModel, Verdict
+from tests.tasks.test_annotations import COMMIT, plan
+
+TRAINED = TrainedModel(UUID(int=7), Path("/m"), ("model.joblib",), {"score": 0.75, "loss": math.nan})
+IMAGE = ModelImage("registry.example.com/models/wine", "tag", Digest("sha256:" + "a" * 64), 10, Path("/l"))
+FLEET = FleetCommit(CommitSha("f" * 40), "main", "apps/wine/deployment.yaml", "diff", created=True)
+
+
+def record(trained: TrainedModel = TRAINED, fleet: FleetCommit = FLEET, attempt: int = 1) -> bytes:
+    decision = decide(plan().model.gate, trained.metrics, {"score": 0.5}, "serving")
+    return release_record(plan(attempt), trained, decision, IMAGE, fleet, Verdict.UNTRACKED)
+
+
+def test_the_record_holds_what_the_release_was_made_of_as_strict_json():
+    found = json.loads(record(), parse_constant=lambda name: pytest.fail(f"{name} is no JSON"))
+    assert found["release_id"] == f"wine-{COMMIT[:12]}-1"
+    assert found["verdict"] == "untracked"
+    assert found["notebook"] == {
+        "repository": "https://git.example.com/n.git",
+        "commit": COMMIT,
+        "path": "wine.ipynb",
+    }
+    assert found["metrics"] == {"score": 0.75, "loss": None}
+    assert found["gate"]["challenger"] == 0.75
+    assert found["gate"]["champion"] == 0.5
+    assert found["image"] == IMAGE.reference
+    assert found["fleet"]["commit"] == FLEET.commit
+    assert found["run_id"] == str(UUID(int=7))
+
+
+def test_a_repeated_release_has_the_same_record_and_another_attempt_another():
+    repeated = replace(FLEET, created=False, diff="")
+    reordered = replace(TRAINED, metrics=dict(reversed(TRAINED.metrics.items())))
+    assert record() == record(reordered, repeated)
+    assert record() != record(attempt=2)
