@@ -54,6 +54,18 @@ def quiet_environment(inherited: Mapping[str, str]) -> dict[str, str]:
     return settings | {"GIT_CONFIG_COUNT": str(first + len(_CONFIG))}
 
 
+def partial(address: str) -> tuple[str, ...]:
+    """Arguments that let a clone of `address` leave file contents on the server until they are needed.
+
+    None for repositories of this machine: they cost little, and a working copy that is itself shallow, as CI
+    systems make them, would send Git's fetching of missing objects into an endless recursion of processes.
+    """
+    remote = "://" in address and not address.startswith("file://")
+    host, colon, _ = address.partition(":")
+    scp_like = bool(colon) and "/" not in host
+    return ("--filter=blob:none",) if remote or scp_like else ()
+
+
 @contextmanager
 def reaching(address: str, what: str) -> Iterator[None]:
     """Turns what GitPython raises inside into the error tree; `what` is the sentence that failed.

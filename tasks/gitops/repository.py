@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from tasks.errors import FleetRefused, FleetTargetInvalid
-from tasks.git import git_at, reaching, said, spoken, unreachable
+from tasks.git import git_at, partial, reaching, said, spoken, unreachable
 from tasks.gitops.message import RELEASE_ID
 from tasks.gitops.push import Outcome, outcome, refusal
 from tasks.gitops.target import FleetTarget
@@ -192,7 +192,7 @@ def _clone(git: "Git", target: FleetTarget, bare: Path) -> None:
     try:
         git.clone(
             "--no-local",  # copying a local repository's files while somebody pushes to it can fail
-            *("--quiet", "--bare", "--filter=blob:none", "--single-branch", "--no-tags"),
+            *("--quiet", "--bare", *partial(target.address), "--single-branch", "--no-tags"),
             *(f"--branch={target.branch}", "--", target.address, str(bare)),
         )
     except GitCommandError as error:

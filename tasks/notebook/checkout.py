@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from tasks.address import check_address, redact
 from tasks.errors import CommitNotFound
 from tasks.files import write_atomically
-from tasks.git import git_at, reaching
+from tasks.git import git_at, partial, reaching
 from tasks.release import CommitSha, Source
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def check_out(address: str, revision: str, sources: Path) -> Source:
         # The files are those of the commit on every machine, whatever its user likes as line ends.
         settings = ("--config", "core.autocrlf=false")
         git_at(sources).clone(
-            "--no-checkout", "--filter=blob:none", "--quiet", *settings, "--", address, str(clone)
+            "--no-checkout", *partial(address), "--quiet", *settings, "--", address, str(clone)
         )
         git = git_at(clone)
         commit = _resolve(git, address, revision)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import AddressInvalid, NotSupported, RepositoryUnreachable
-from tasks.git import git_at, quiet_environment, reaching, spoken
+from tasks.git import git_at, partial, quiet_environment, reaching, spoken
 
 ROOT = Path(__file__).parents[2]
 
@@ -201,3 +201,18 @@ def test_messages_are_trimmed_for_people() -> None:
         "fatal: unable to access 'https://a:b@x/': no\r\n"
     )
     assert spoken(stderr) == "Not today.\n  indented\nfatal: unable to access 'https://***@x/': no"
+
+
+@pytest.mark.parametrize(
+    ("address", "filters"),
+    [
+        ("https://git.example.com/a.git", True),
+        ("ssh://git@git.example.com/a.git", True),
+        ("git@git.example.com:a.git", True),
+        ("/srv/a.git", False),
+        ("../a:b.git", False),
+        ("file:///srv/a.git", False),
+    ],
+)
+def test_only_clones_over_the_network_leave_contents_behind(address: str, filters: bool) -> None:
+    assert bool(partial(address)) is filters

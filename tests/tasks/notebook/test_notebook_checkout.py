@@ -125,6 +125,16 @@ def test_an_address_with_a_credential_is_refused_and_never_shown(address, source
     assert not sources.exists()
 
 
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_shallow_working_copy_works_as_ci_systems_make_it(scheme, repositories, sources, tmp_path):
+    repositories.push({"a.txt": "one"})
+    commit = repositories.push({"a.txt": "two"})
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{repositories.notebooks}", "shallow")
+    found = check_out(f"{scheme}{tmp_path}/shallow", "HEAD", sources)
+    assert found.commit == commit
+    assert (found.directory / "a.txt").read_text() == "two"
+
+
 def test_a_known_commit_needs_no_repository(repositories, sources):
     commit = repositories.push({"a.txt": "one"}, "Subject")
     address = str(repositories.notebooks)
