@@ -9,21 +9,25 @@ PYTHON ?= python3
 VENV := .venv/bin
 # uv from the PATH, or one of our own below .uv when there is none.
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
-# The interpreter in use is part of the stamp, so that another one makes a new environment.
-STAMP := .make/environment
+# Gone when the environment is gone, and another file for another interpreter: both install again.
+STAMP := .venv/.synced-$(subst /,-,$(PYTHON))
 
 help:  ## Show the targets
 	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 18
 
 .uv/bin/uv:
 	@echo "==> uv is not installed: getting it from the package index into .uv"
-	@$(PYTHON) -m venv .uv || { echo "python3 cannot make virtual environments: install python3-venv" >&2; exit 2; }
-	@.uv/bin/python -m pip install --quiet --disable-pip-version-check 'uv>=0.8'
+	@rm -rf .uv
+	@pip="-m pip install --quiet --disable-pip-version-check"; \
+	{ $(PYTHON) -m venv .uv >/dev/null 2>&1 && .uv/bin/python $$pip 'uv>=0.8'; } \
+	|| { rm -rf .uv; $(PYTHON) $$pip --target .uv 'uv>=0.8'; } \
+	|| { rm -rf .uv; echo "uv could not be installed with $(PYTHON). Install it from" \
+	"https://docs.astral.sh/uv/, or install python3-venv or pip, then run make again." >&2; exit 2; }
 
 $(STAMP): pyproject.toml uv.lock $(filter .uv/bin/uv,$(UV))
-	@echo "==> Installing the locked dependencies into .venv"
+	@echo "==> Installing the locked dependencies into .venv (about 800 MB, a minute or two)"
 	@UV_PYTHON_DOWNLOADS=never $(UV) sync --locked --quiet --python $(PYTHON)
-	@mkdir -p $(@D) && touch $@
+	@rm -f .venv/.synced-* && touch $@
 
 setup: $(STAMP)  ## Install everything into .venv; done by the other targets when needed
 
@@ -57,4 +61,4 @@ build: $(STAMP)  ## Build the wheel and the source distribution into dist/
 	@$(UV) build --quiet && ls dist
 
 clean:  ## Remove everything that the targets above made
-	rm -rf .venv .uv .make demo dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv demo dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

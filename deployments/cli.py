@@ -6,6 +6,7 @@ Each verb imports what it needs when it runs: `--help` and `check` answer at onc
 
 import functools
 import sys
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,12 +15,17 @@ import click
 
 from deployments import console
 from flows.settings import Home
+from tasks.address import redact
 from tasks.errors import InvalidInput, ModelflightError
 
 if TYPE_CHECKING:
     from tasks.release import Release
 
 _EXIT_REFUSED = 10
+_EXIT_INTERRUPTED = 130  # as a shell reports SIGINT
+_INTERRUPTED = ModelflightError(
+    "Interrupted.", next_step="Give the same command again: it goes on where this one stopped."
+)
 
 _directory = click.argument("directory", type=click.Path(path_type=Path), default=".")
 _model = click.option("--model", metavar="NAME", help="Which model; needed when there are several.")
@@ -46,11 +52,23 @@ def verb(function: Callable[..., int | None]) -> Callable[..., None]:
     @functools.wraps(function)
     def run(output: str, **arguments: Any) -> None:
         try:
-            code = function(output=output, **arguments)
+            code = function(output=output, **arguments) or 0
         except ModelflightError as error:
             console.emit_error(error, output)
-            sys.exit(error.exit_code)
-        sys.exit(code or 0)
+            code = error.exit_code
+        except (KeyboardInterrupt, click.Abort):
+            console.emit_error(_INTERRUPTED, output)
+            code = _EXIT_INTERRUPTED
+        except OSError as error:
+            what = f"The operating system refused something: {error.strerror or error}."
+            console.emit_error(ModelflightError(what, where=str(error.filename or "")), output)
+            code = ModelflightError.exit_code
+        except Exception as error:  # noqa: BLE001 - a mistake of ours still owes the caller its document
+            traceback.print_exc()
+            what = f"Modelflight itself failed: {type(error).__name__}: {redact(str(error))}"
+            console.emit_error(ModelflightError(what, next_step="Report it with the lines above."), output)
+            code = ModelflightError.exit_code
+        sys.exit(code)
 
     return run
 
@@ -61,7 +79,7 @@ def main() -> None:
     """Takes a model from a pushed notebook to production, with Git as the only source of truth.
 
     Files are kept below MODELFLIGHT_HOME. Exit codes: 0 done, 1 failed, 2 wrong use or invalid input, 10
-    refused by the gate.
+    refused by the gate, 130 interrupted.
     """
 
 
@@ -70,7 +88,10 @@ def main() -> None:
 @click.option("--schema", is_flag=True, help="Print the JSON Schema of modelflight.yaml, for editors.")
 @verb
 def check(directory: Path, schema: bool, output: str) -> None:
-    """Checks modelflight.yaml in DIRECTORY, and the notebooks that it names, without running anything."""
+    """Checks modelflight.yaml and its notebooks.
+
+    Both are read in DIRECTORY; nothing is run.
+    """
     if schema:
         from tasks.model import json_schema
 
@@ -90,7 +111,10 @@ def check(directory: Path, schema: bool, output: str) -> None:
 @_directory
 @verb
 def init(directory: Path, output: str) -> None:
-    """Writes modelflight.yaml for the notebooks in DIRECTORY; never overwrites one."""
+    """Writes a first modelflight.yaml.
+
+    It has a model for each tagged notebook in DIRECTORY. A file that is there is never overwritten.
+    """
     from tasks.config.load import parse_project
     from tasks.notebook.propose import propose
 
@@ -119,7 +143,10 @@ def init(directory: Path, output: str) -> None:
 def compile_(
     directory: Path, model: str | None, parameters: tuple[str, ...], to: Path | None, output: str
 ) -> None:
-    """Compiles the notebook of a model in DIRECTORY into a KFP pipeline, with Kale."""
+    """Compiles a notebook into a pipeline.
+
+    The notebook is that of a model in DIRECTORY, the compiler is Kale, the pipeline is KFP IR YAML.
+    """
     from tasks.config.load import load_project
     from tasks.files import write_atomically
     from tasks.notebook.compile import compile_notebook
@@ -140,11 +167,9 @@ def compile_(
 @main.command()
 @click.argument("pipeline", type=click.Path(path_type=Path))
 @_parameter
-@click.option("--run-id", type=click.UUID, help="Run id; a finished run of that id is not repeated.")
 @verb
-def run(pipeline: Path, parameters: tuple[str, ...], run_id: Any, output: str) -> None:
-    """Runs the compiled PIPELINE on this machine and shows its model and metrics."""
-    import hashlib
+def run(pipeline: Path, parameters: tuple[str, ...], output: str) -> None:
+    """Runs a compiled PIPELINE on this machine."""
     import uuid
 
     from tasks.kubeflow.ir import pipeline_parameters
@@ -152,17 +177,16 @@ def run(pipeline: Path, parameters: tuple[str, ...], run_id: Any, output: str) -
     from tasks.parameters import parse_assignments
 
     overrides = parse_assignments(parameters, pipeline_parameters(pipeline), "--parameter")
-    identity = hashlib.sha256(pipeline.read_bytes() + repr(sorted(overrides.items())).encode()).hexdigest()
     trained = run_pipeline(
         pipeline,
-        run_id or uuid.uuid4(),
+        uuid.uuid4(),
         Home().runs,
-        identity=identity,
+        identity=str(pipeline),
         overrides=overrides,
         progress=console.show_progress,
     )
     lines = [f"run      {trained.run_id}", f"model    {trained.directory}: {', '.join(trained.files)}"]
-    lines += [f"{name:<8} {value:.6g}" for name, value in trained.metrics.items()]
+    lines += [f"metric   {metric}" for metric in trained.shown_metrics()]
     console.emit(console.plain(trained), "\n".join(lines), output)
 
 
@@ -175,7 +199,10 @@ def run(pipeline: Path, parameters: tuple[str, ...], run_id: Any, output: str) -
 )
 @verb
 def pack(directory: Path, to: str, annotations: tuple[str, ...], created: Any, output: str) -> None:
-    """Packs the model files in DIRECTORY into an OCI image; the same files give the same digest."""
+    """Packs model files into an OCI image.
+
+    The files are those in DIRECTORY; the same files give the same digest.
+    """
     from datetime import UTC
 
     from tasks.oci.image import pack as pack_directory
@@ -211,31 +238,36 @@ def _key_and_value(annotation: str) -> tuple[str, str]:
 @click.option("--path", required=True, help="Folder or file that carries the image.")
 @click.option("--image", required=True, help="Image repository, with a tag if wanted: registry/name[:tag].")
 @click.option("--digest", required=True, help="Digest to deploy, sha256:...")
-@click.option(
-    "--release-id", help="Name of this change; one commit is made for each. Default: from the digest."
-)
+@click.option("--release-id", metavar="ID", help="Makes one commit for this id, however often repeated.")
 @verb
 def bump(
     repository: str, branch: str, path: str, image: str, digest: str, release_id: str | None, output: str
 ) -> None:
-    """Sets the image's digest in a fleet repository, in one commit."""
+    """Bumps one digest in a fleet repository."""
     from tasks.address import check_address
     from tasks.gitops.bump import bump as bump_image
     from tasks.gitops.target import FleetTarget
     from tasks.release import Digest, ReleaseId
 
     check_address(repository, "--repository")
+    if "://" not in repository and Path(repository).is_dir():
+        repository = str(Path(repository).resolve())
     name, tag = image.rsplit(":", 1) if ":" in image.rpartition("/")[2] else (image, digest[7:19])
     try:
         wanted = Digest(digest)
-        identifier = ReleaseId(release_id or f"{name.rpartition('/')[2]}-{digest[7:19]}-1")
+        identifier = ReleaseId(release_id) if release_id else None
     except ValueError as error:
-        raise InvalidInput("An option has the wrong form.", why=str(error)) from None
+        raise InvalidInput(
+            "An option has the wrong form.",
+            where="--digest, --release-id",
+            why=str(error),
+            next_step="A digest is sha256: and 64 hex digits; an id is <model>-<commit, 12 hex>-<attempt>.",
+        ) from None
     commit = bump_image(
         FleetTarget(repository, branch, path, name),
         image=f"{name}:{tag}@{wanted}",
         release_id=identifier,
-        subject=f"Release {identifier}",
+        subject=f"Release {identifier or image}",
         trailers={"Model-Image-Digest": wanted},
     )
     said = f"{commit.commit} on {commit.branch}" + ("" if commit.created else " (was there already)")
@@ -249,20 +281,38 @@ def bump(
 @click.option(
     "--attempt", type=click.IntRange(min=1), default=1, show_default=True, help="Try of this commit."
 )
+@click.option(
+    "--accept-unknown-champion",
+    is_flag=True,
+    help="Let the fixed limit decide alone where the champion's metrics are not known here.",
+)
 @verb
-def release(repository: str, model: str | None, commit: str, attempt: int, output: str) -> int:
-    """Releases a model of the notebook REPOSITORY: compile, train, gate, pack, bump.
+def release(
+    repository: str, model: str | None, commit: str, attempt: int, accept_unknown_champion: bool, output: str
+) -> int:
+    """Releases a model: the whole chain.
 
-    REPOSITORY is a path or an address without credentials. Repeating a release, also one that was killed,
-    goes on where it stopped. Uses the Prefect API that PREFECT_API_URL names, or one of its own.
+    REPOSITORY is the notebook repository, a path or an address without credentials. Repeating a release, also
+    one that was killed, goes on where it stopped. The Prefect API is the one that PREFECT_API_URL names,
+    or one of its own.
     """
     from deployments.prefect_run import run_release
 
-    return _show_release(run_release(repository, commit, model, attempt), output)
+    done = run_release(repository, commit, model, attempt, accept_unknown_champion=accept_unknown_champion)
+    return _show_release(done, output)
 
 
 def _show_release(done: "Release", output: str) -> int:
-    lines = [f"{done.release_id}: {done.verdict}", *(f"  {reason}" for reason in done.decision.reasons)]
+    from tasks.release import Verdict
+
+    meaning = {
+        Verdict.UNTRACKED: "Git carries the new model; no rollout was followed.",
+        Verdict.SUPERSEDED: "Git carries another model by now. To bring this one back: "
+        f"--commit {done.source.commit[:12]} and an --attempt not used yet.",
+        Verdict.REFUSED: "The gate said no; nothing was published.",
+    }
+    lines = [f"{done.release_id}: {done.verdict}", f"  {meaning[done.verdict]}"]
+    lines += [f"  {reason}" for reason in done.decision.reasons]
     if done.image and done.fleet_commit:
         lines += [
             f"  image    {done.image.reference}",
@@ -279,7 +329,7 @@ def _show_release(done: "Release", output: str) -> int:
 )
 @verb
 def demo(keep: Path | None, output: str) -> None:
-    """Releases an example twice, on this machine alone, and writes a report."""
+    """Releases an example twice, with a report."""
     from deployments.demo import run_demo
 
     run_demo(keep, output)

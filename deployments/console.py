@@ -3,6 +3,8 @@
 import dataclasses
 import json
 import logging
+import math
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -16,10 +18,20 @@ import click
 
 from tasks.errors import ModelflightError
 
+# Operating system commands such as a new window title, other escape sequences, and lone control characters.
+_CONTROL = re.compile(
+    r"\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?|\x1b\[[0-?]*[ -/]*[@-~]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
+
+
+def printable(text: str) -> str:
+    """`text` without what a terminal would act upon: it may come from a commit, a cell or a server."""
+    return _CONTROL.sub("", text)
+
 
 def emit(document: Mapping[str, Any], text: str, output: str) -> None:
     """Prints the result of a verb: `text` for people, or `document` as one JSON document."""
-    click.echo(json.dumps(document, indent=2) if output == "json" else text)
+    click.echo(json.dumps(document, indent=2, allow_nan=False) if output == "json" else printable(text))
 
 
 def emit_error(error: ModelflightError, output: str) -> None:
@@ -28,21 +40,31 @@ def emit_error(error: ModelflightError, output: str) -> None:
         parts = {"what": error.what, "where": error.where, "why": error.why, "next": error.next_step}
         click.echo(json.dumps({"error": {**parts, "type": type(error).__name__}}, indent=2))
         return
-    click.secho(f"Error: {error.what}", fg="red", bold=True, err=True)
+    click.secho(printable(f"Error: {error.what}"), fg="red", bold=True, err=True)
     for label, part in (("where", error.where), ("why", error.why), ("next", error.next_step)):
         if part:
-            first, *rest = part.splitlines()
+            first, *rest = map(printable, part.splitlines())
             click.echo("\n".join([f"  {label:<6} {first}", *(" " * 9 + line for line in rest)]), err=True)
 
 
+def warn(text: str) -> None:
+    """Says on standard error what the user may not have meant."""
+    click.secho(printable(f"Note: {text}"), fg="yellow", err=True)
+
+
 def plain(value: object) -> Any:
-    """`value` as what JSON knows: data classes become objects, paths, ids and times become strings."""
+    """`value` as what JSON knows.
+
+    Data classes become objects, paths, ids and times become strings, NaN and infinities become null.
+    """
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {item.name: plain(getattr(value, item.name)) for item in dataclasses.fields(value)}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
     if isinstance(value, datetime):
         return value.isoformat()
     return str(value) if isinstance(value, Path | UUID) else value
@@ -79,7 +101,8 @@ class StepLines(logging.Handler):
     def end(self, outcome: str) -> None:
         """The step ended; its line stays."""
         self._spin(None)
-        click.echo(f"  {self._step:<17} {time.monotonic() - self._began:6.1f} s  {outcome}", err=True)
+        seconds = time.monotonic() - self._began
+        click.echo(f"  {self._step:<17} {seconds:6.1f} s  {printable(outcome)}", err=True)
 
     def _spin(self, text: str | None) -> None:
         if self._status is not None:
@@ -89,7 +112,7 @@ class StepLines(logging.Handler):
             from rich.console import Console
             from rich.text import Text
 
-            self._status = Console(stderr=True).status(Text(text))
+            self._status = Console(stderr=True).status(Text(printable(text)))
             self._status.start()
 
     @contextmanager
@@ -114,4 +137,4 @@ class StepLines(logging.Handler):
 
 def show_progress(line: str) -> None:
     """Shows a line of progress of a verb that runs without Prefect."""
-    click.echo(f"  {line}", err=True)
+    click.echo(f"  {printable(line)}", err=True)

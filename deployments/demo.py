@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -121,9 +122,9 @@ def _summary(releases: list[Release], report: Path, keep: Path | None) -> str:
         lines += [f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}".rstrip() for row in rows]
     lines += ["", f"Report: {report}"]
     if keep:
-        prefect = os.environ["PREFECT_HOME"]
+        prefect = Path(sys.executable).with_name("prefect")
         lines += [
             f"Images: {Home().path / 'images'}",
-            f"Prefect's pages: PREFECT_HOME={prefect} prefect server start",
+            f"Prefect's pages: PREFECT_HOME={os.environ['PREFECT_HOME']} {prefect} server start",
         ]
     return "\n".join(lines)

@@ -1,24 +1,29 @@
 """Running the flow from the command line, with the Prefect API at hand or one of its own."""
 
 import os
+from contextlib import closing
 from pathlib import Path
 from typing import cast
 
-from deployments.console import StepLines
+from deployments.console import StepLines, warn
 from tasks.address import check_address, redact
 from tasks.errors import PrefectUnreachable
+from tasks.notebook.worktree import top_level, uncommitted
 from tasks.release import Release
 
 # Read by Prefect when it is imported; what the user has set stays.
 _PREFECT_SETTINGS = {
     "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",  # Prefect's lines would hide the steps
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "DO_NOT_TRACK": "1",  # the same for Prefect's client
     # Making a new database takes longer than the usual 20 seconds on a busy machine.
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
 }
 
 
-def run_release(repository: str, commit: str, model: str | None, attempt: int) -> Release:
+def run_release(
+    repository: str, commit: str, model: str | None, attempt: int, *, accept_unknown_champion: bool = False
+) -> Release:
     """Runs the flow `release-model` in this process and shows its steps.
 
     Raises:
@@ -26,17 +31,34 @@ def run_release(repository: str, commit: str, model: str | None, attempt: int) -
         ModelflightError: what ended the release.
     """
     check_address(repository, "the notebook repository")
-    if "://" not in repository and Path(repository).exists():
-        repository = str(Path(repository).resolve())
+    if "://" not in repository and Path(repository).is_dir():
+        repository = _working_copy(Path(repository), commit)
     for name, value in _PREFECT_SETTINGS.items():
         os.environ.setdefault(name, value)
     lines = StepLines()
-    _reach_prefect(lines)
-    from flows.release_model import release_model
+    with closing(lines):
+        _reach_prefect(lines)
+        from flows.release_model import release_model
 
-    with lines.attached():
-        done = release_model(repository=repository, commit=commit, model=model, attempt=attempt)
+        with lines.attached():
+            done = release_model(
+                repository=repository,
+                commit=commit,
+                model=model,
+                attempt=attempt,
+                accept_unknown_champion=accept_unknown_champion,
+            )
     return cast(Release, done)
+
+
+def _working_copy(path: Path, commit: str) -> str:
+    """The repository that `path` lies in; says what of it is not going to be released."""
+    top = top_level(path)
+    changed = uncommitted(top) if commit == "HEAD" else []
+    if changed:
+        more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
+        warn(f"a release is made of commits; these changes are in none: {', '.join(changed[:3])}{more}")
+    return str(top)
 
 
 def _reach_prefect(lines: StepLines) -> None:

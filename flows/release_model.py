@@ -1,6 +1,9 @@
 """The chain: from a commit in the notebook repository to a verdict."""
 
+from typing import Annotated
+
 from prefect import State, flow
+from pydantic import Field
 
 from flows.settings import Home
 from tasks.bump_fleet import bump_fleet
@@ -8,15 +11,20 @@ from tasks.check_gate import check_gate
 from tasks.check_release import check_release
 from tasks.compile_notebook import compile_notebook
 from tasks.fetch_notebooks import fetch_notebooks
+from tasks.finish_release import finish_release
 from tasks.pack_image import pack_image
 from tasks.release import Release, Verdict
 from tasks.run_pipeline import run_pipeline
-from tasks.settle_release import finish_release, settle_release
+from tasks.settle_release import settle_release
 
 
 @flow(name="release-model", persist_result=True)
 def release_model(
-    repository: str, commit: str = "HEAD", model: str | None = None, attempt: int = 1
+    repository: str,
+    commit: str = "HEAD",
+    model: str | None = None,
+    attempt: Annotated[int, Field(ge=1)] = 1,
+    accept_unknown_champion: bool = False,
 ) -> State[Release]:
     """Releases a model: fetch, compile, train, gate, pack, bump, settle.
 
@@ -27,6 +35,7 @@ def release_model(
         commit: Commit, branch or tag to release.
         model: Name of the model in modelflight.yaml; may be left out when there is one.
         attempt: Counts deliberate new tries of the same commit, from 1.
+        accept_unknown_champion: Let the fixed limit decide alone where the champion's metrics are not known.
 
     Returns:
         To a caller, the `Release`; its verdict names the flow run's final state.
@@ -37,14 +46,10 @@ def release_model(
     layout = home.layout(plan.model.image)
     pipeline = compile_notebook(plan, home.pipelines)
     trained = run_pipeline(plan, pipeline, home.runs)
-    decision = check_gate(plan, trained, layout)
+    decision = check_gate(plan, trained, layout, accept_unknown_champion)
     if not decision.passed:
         return finish_release(plan, trained, decision, Verdict.REFUSED)
     image = pack_image(plan, trained, layout)
-    fleet_commit = bump_fleet(plan, trained, image)
+    fleet_commit = bump_fleet(plan, trained, decision, image)
     verdict = settle_release(plan, trained, decision, image, fleet_commit)
     return finish_release(plan, trained, decision, verdict, image, fleet_commit)
-
-
-if __name__ == "__main__":
-    release_model.serve()

@@ -32,5 +32,9 @@ class Home:
         return self.path / "runs"
 
     def layout(self, image: str) -> Path:
-        """The OCI layout folder of the image repository `image`."""
-        return self.path / "images" / image
+        """The OCI layout folder of the image repository `image`.
+
+        One folder name for each repository, so that none lies within another's; `:` would end the folder in
+        `oci:FOLDER:TAG`.
+        """
+        return self.path / "images" / image.replace("/", "+").replace(":", "=")

@@ -9,12 +9,28 @@ from tasks.errors import AddressInvalid
 
 _USER_INFORMATION = re.compile(r"(?<=://)[^/\s]+@")  # up to the last @: a password may hold one
 _SCHEMELESS_CREDENTIAL = re.compile(r"[^/@:\s]+:[^/\s]*@")
-_SECRET_FIELDS = re.compile(r"(?i)\b((?:access_|private_)?token|password|secret|api_?key)=[^&\s]+")
+_QUERY = re.compile(r"(://[^\s?]*\?)(\S+)")
+_SECRET_FIELDS = re.compile(
+    r"(?i)(?<![\w-])([\w-]*(?:token|password|passwd|secret|api[_-]?key|signature|credential)|sig)=[^&\s]+"
+)
+_AUTHORIZATION = re.compile(r"(?i)(authorization[\"']?[ \t]*[:=][ \t]*)\S[^\r\n]*")
+_SCP_LIKE = re.compile(r"((?:[^/:@]+@)?(?:\[[^]/]*\]|[^/:]+)):(.*)")  # host:path, as ssh and Git have it
 
 
 def redact(text: str) -> str:
-    """`text` with user information and secret query fields of every address in it replaced by `***`."""
-    return _SECRET_FIELDS.sub(r"\1=***", _USER_INFORMATION.sub("***@", text))
+    """`text` with what may be secret in addresses and headers replaced by `***`.
+
+    That is user information, query strings, fields that are called after secrets or signatures, and what
+    follows `Authorization:` up to the end of the line.
+    """
+    text = _QUERY.sub(_without_query, _USER_INFORMATION.sub("***@", text))
+    return _AUTHORIZATION.sub(r"\1***", _SECRET_FIELDS.sub(r"\1=***", text))
+
+
+def _without_query(found: re.Match[str]) -> str:
+    # Messages quote addresses and end sentences with them.
+    query = found[2].rstrip("'\")]>,.;:")
+    return f"{found[1]}{'***' if query else ''}{found[2][len(query) :]}"
 
 
 def check_address(address: str, where: str) -> str:
@@ -40,6 +56,13 @@ def check_address(address: str, where: str) -> str:
             why=f"Git has no transport for {parts.scheme}:// here.",
             next_step="Use a path, or an https://, ssh://, git:// or file:// address.",
         )
+    if parts and parts.scheme != "file" and ("?" in address or "#" in address):
+        raise AddressInvalid(
+            "The repository address cannot be used.",
+            where=f"{where}: {re.split('[?#]', redact(address))[0]}",
+            why="It has a query or a fragment, where credentials and signatures hide.",
+            next_step="Give the repository's address alone; a Git credential helper supplies what it needs.",
+        )
     # `ext::sh -c ...` and other remote helpers run programs that the address names.
     if parts is None and "::" in address:
         raise AddressInvalid(
@@ -56,9 +79,8 @@ def check_address(address: str, where: str) -> str:
             why="Addresses end up in commits, images, logs and Prefect's database.",
             next_step="Write https://host/path, and let a Git credential helper supply the credential.",
         )
-    if parts and (parts.password or (parts.username and parts.scheme != "ssh") or redact(address) != address):
-        if parts.scheme == "ssh" and not parts.password and not _SECRET_FIELDS.search(address):
-            return address
+    named = parts and (parts.password or (parts.username and parts.scheme != "ssh"))
+    if named or _SECRET_FIELDS.search(address):
         raise AddressInvalid(
             "The repository address carries a credential.",
             where=f"{where}: {redact(address)}",
@@ -89,12 +111,31 @@ def _url_parts(address: str, where: str) -> SplitResult | None:
 def resolve_address(address: str, base: str) -> str:
     """`address` made absolute: `./` and `../` are relative to `base`, as Git does for submodules.
 
-    `base` is the notebook repository's address, a URL or a path; every other address is returned as it is.
+    `base` is the notebook repository's address, a URL, `host:path` or a path; every other address is returned
+    as it is.
+
+    Raises:
+        AddressInvalid: it leads out of the folder that `host:path` starts in.
     """
     if not address.startswith(("./", "../")):
         return address
     if "://" not in base:
+        if scp_like := _SCP_LIKE.fullmatch(base):
+            host, path = scp_like.groups()
+            return f"{host}:{_below(path, address, base)}"
         return str((Path(base) / address).resolve())
     scheme, rest = base.split("://", 1)
     host, _, path = rest.partition("/")
     return f"{scheme}://{host}{posixpath.normpath(posixpath.join('/', path, address))}"
+
+
+def _below(path: str, address: str, base: str) -> str:
+    resolved = posixpath.normpath(posixpath.join(path, address))
+    if resolved == ".." or resolved.startswith("../"):
+        raise AddressInvalid(
+            "The relative repository address cannot be resolved.",
+            where=f"{address}, relative to {redact(base)}",
+            why="It leads above the folder that ssh starts in.",
+            next_step="Write the whole address.",
+        )
+    return resolved

@@ -7,18 +7,17 @@ from collections.abc import Mapping
 from tasks.release import ReleasePlan, TrainedModel
 
 METRICS = "dev.modelflight.metrics"
-RELEASE_RECORD = "application/vnd.modelflight.release.v1+json"
 
 
 def image_annotations(plan: ReleasePlan, trained: TrainedModel) -> dict[str, str]:
     """The pre-defined annotations of the OCI image specification, and the metrics.
 
-    Nothing here depends on the attempt or the day, so the same model of the same commit has the same digest.
+    Nothing here depends on the attempt, the day or the repository's address, so that the same model of the
+    same commit has the same digest. The release record has the rest.
     """
     commit = plan.source.commit
     return {
         "org.opencontainers.image.title": plan.model.name,
-        "org.opencontainers.image.source": plan.source.address,
         "org.opencontainers.image.revision": commit,
         "org.opencontainers.image.version": commit[:12],
         METRICS: json.dumps(json_metrics(trained.metrics), sort_keys=True),

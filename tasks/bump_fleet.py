@@ -2,10 +2,13 @@
 
 from prefect.artifacts import create_markdown_artifact
 
+from tasks.errors import ImageCorrupt
 from tasks.gitops.bump import bump
 from tasks.gitops.target import FleetTarget
-from tasks.release import FleetCommit, ModelImage, ReleasePlan, TrainedModel
-from tasks.step import step
+from tasks.markdown import block, code
+from tasks.oci.image import index_annotations
+from tasks.release import FleetCommit, GateDecision, ModelImage, ReleasePlan, TrainedModel
+from tasks.step import leave_artifact, step
 
 
 @step(
@@ -15,8 +18,11 @@ from tasks.step import step
     ),
     timeout_seconds=600,
 )
-def bump_fleet(plan: ReleasePlan, trained: TrainedModel, image: ModelImage) -> FleetCommit:
+def bump_fleet(
+    plan: ReleasePlan, trained: TrainedModel, decision: GateDecision, image: ModelImage
+) -> FleetCommit:
     """The fleet's commit that carries the image; an earlier one of this release when there is one."""
+    _check_stored(image)
     fleet = plan.model.fleet
     commit = bump(
         FleetTarget(plan.fleet_address, fleet.branch, fleet.path, plan.model.image),
@@ -30,11 +36,23 @@ def bump_fleet(plan: ReleasePlan, trained: TrainedModel, image: ModelImage) -> F
             "Notebook-Commit": plan.source.commit,
             "Pipeline-Run": str(trained.run_id),
         },
+        expected=decision.replaces,
     )
-    create_markdown_artifact(
+    leave_artifact(
+        create_markdown_artifact,
         key=f"{plan.model.name}-fleet",
-        markdown=f"# Fleet commit\n\n`{commit.commit}`\n\n"
-        f"Branch `{commit.branch}` of `{plan.fleet_address}`\n\n```diff\n{commit.diff}\n```\n",
+        markdown=f"# Fleet commit\n\n{code(commit.commit)}\n\n"
+        f"Branch {code(commit.branch)} of {code(plan.fleet_address)}\n\n{block(commit.diff, 'diff')}",
         description=f"What release {plan.release_id} changed in the fleet repository.",
     )
     return commit
+
+
+def _check_stored(image: ModelImage) -> None:
+    """Git must not name what cannot be pulled: a resumed flow run may find its images gone."""
+    if index_annotations(image.layout, image.digest) is None:
+        raise ImageCorrupt(
+            "The packed image is not there any more.",
+            where=f"oci:{image.layout}, {image.digest}",
+            next_step="Release again in a new flow run: it packs the model anew.",
+        )

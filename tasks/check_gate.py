@@ -8,9 +8,10 @@ from tasks.annotations import metrics_of
 from tasks.gate.decide import decide, describe
 from tasks.gitops.bump import serving_image
 from tasks.gitops.target import FleetTarget
+from tasks.markdown import code
 from tasks.oci.image import index_annotations
 from tasks.release import Digest, GateDecision, ReleasePlan, TrainedModel
-from tasks.step import step
+from tasks.step import leave_artifact, step
 
 
 @step(
@@ -18,7 +19,9 @@ from tasks.step import step
     lambda decision: "go" if decision.passed else "refused: " + "; ".join(decision.reasons),
     timeout_seconds=300,
 )
-def check_gate(plan: ReleasePlan, trained: TrainedModel, layout: Path) -> GateDecision:
+def check_gate(
+    plan: ReleasePlan, trained: TrainedModel, layout: Path, accept_unknown_champion: bool
+) -> GateDecision:
     """The decision; the champion is what the fleet carried before this release.
 
     Its metrics travel on its image.
@@ -26,14 +29,28 @@ def check_gate(plan: ReleasePlan, trained: TrainedModel, layout: Path) -> GateDe
     fleet = plan.model.fleet
     target = FleetTarget(plan.fleet_address, fleet.branch, fleet.path, plan.model.image)
     serving = serving_image(target, before=plan.release_id)
-    _, _, digest = serving.partition("@")
-    champion = metrics_of(index_annotations(layout, Digest(digest))) if digest else None
-    decision = decide(plan.model.gate, trained.metrics, champion, serving if digest else None)
-    create_table_artifact(
+    decision = decide(
+        plan.model.gate,
+        trained.metrics,
+        _metrics_on(serving, layout),
+        serving,
+        accept_unknown_champion=accept_unknown_champion,
+    )
+    leave_artifact(
+        create_table_artifact,
         key=f"{plan.model.name}-gate",
         table=describe(decision),
-        description=f"# Gate: {'go' if decision.passed else 'refused'}\n\nRelease `{plan.release_id}`. "
-        f"For {decision.metric}, {decision.better} is better."
-        + (f" The champion is `{decision.champion_image}`." if decision.champion_image else ""),
+        description=f"# Gate: {'go' if decision.passed else 'refused'}\n\nRelease {code(plan.release_id)}. "
+        f"For {code(decision.metric)}, {decision.better} is better."
+        + (f" The champion is {code(decision.champion_image)}" if decision.champion_image else ""),
     )
     return decision
+
+
+def _metrics_on(image: str, layout: Path) -> dict[str, object] | None:
+    """The metrics on the image; None when it has no digest, or one that the layout does not have."""
+    try:
+        digest = Digest(image.rpartition("@")[2])
+    except ValueError:
+        return None
+    return metrics_of(index_annotations(layout, digest))

@@ -73,6 +73,10 @@ class RepositoryUnreachable(ModelflightError):
     retryable = True
 
 
+class RepositoryRefused(ModelflightError):
+    """A Git repository answered that it is not there, or not for this credential; trying again is no help."""
+
+
 class PrefectUnreachable(ModelflightError):
     """The Prefect API that the settings name does not answer, or none could be started."""
 
@@ -107,3 +111,7 @@ class ImageCorrupt(ModelflightError):
 
 class FleetRefused(ModelflightError):
     """The fleet repository did not accept the commit."""
+
+
+class ChampionChanged(FleetRefused):
+    """The fleet carries another image than the one that the gate compared with."""

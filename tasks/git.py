@@ -8,15 +8,51 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.address import redact
-from tasks.errors import AddressInvalid, NotSupported, RepositoryUnreachable
+from tasks.errors import AddressInvalid, NotSupported, RepositoryRefused, RepositoryUnreachable
 
 if TYPE_CHECKING:
     from git import Git
 
-_CONTROL = re.compile(r"\x1b\[[0-9;]*[A-Za-z]|[\x00-\x08\x0b-\x1f\x7f]")
+# What terminals act on, ECMA-48 section 5: CSI sequences, strings like OSC, other escapes, C0 and C1 controls.
+_CONTROL = re.compile(
+    r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
+    r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|\x1b[ -/]*[0-~]"
+    r"|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
+)
 
 # ext:: addresses run any program; garbage collection in the background would outlive temporary directories.
 _CONFIG = {"protocol.ext.allow": "never", "gc.auto": "0"}
+
+# A Git hook that starts us names its own repository in these, and our commands would work on that one.
+# GitPython hands on our whole environment and can only add to it, so they go out of it; an empty GIT_DIR is not
+# the same as none. (See `git rev-parse --local-env-vars`; settings in GIT_CONFIG_* are kept.)
+_OF_ANOTHER_REPOSITORY = (
+    "GIT_DIR",
+    "GIT_WORK_TREE",
+    "GIT_IMPLICIT_WORK_TREE",
+    "GIT_COMMON_DIR",
+    "GIT_INDEX_FILE",
+    "GIT_OBJECT_DIRECTORY",
+    "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_CONFIG",
+    "GIT_NAMESPACE",
+    "GIT_PREFIX",
+    "GIT_INTERNAL_SUPER_PREFIX",
+    "GIT_SHALLOW_FILE",
+    "GIT_GRAFT_FILE",
+    "GIT_REPLACE_REF_BASE",
+    "GIT_NO_REPLACE_OBJECTS",
+)
+
+# What Git says, untranslated, when trying again cannot help.
+_LASTING = re.compile(
+    r"repository '.*' does not exist|does not appear to be a git repository|not a git repository"
+    r"|dubious ownership|repository .*not found|could not be found|authentication failed|permission denied"
+    r"|access denied|could not read (?:username|password)|host key verification failed|not allowed"
+    r"|returned error: 40[134]",
+    re.IGNORECASE,
+)
 
 
 def git_at(directory: Path) -> "Git":
@@ -31,6 +67,8 @@ def git_at(directory: Path) -> "Git":
         from git import Git
     except ImportError:  # GitPython looks for the program when it is imported
         raise _no_git() from None
+    for name in _OF_ANOTHER_REPOSITORY:
+        os.environ.pop(name, None)
     git = Git(directory)
     git.update_environment(**quiet_environment(os.environ))
     default = "" if "GIT_SSH" in os.environ else "ssh"
@@ -60,10 +98,10 @@ def partial(address: str) -> tuple[str, ...]:
     None for repositories of this machine: they cost little, and a working copy that is itself shallow, as CI
     systems make them, would send Git's fetching of missing objects into an endless recursion of processes.
     """
-    remote = "://" in address and not address.startswith("file://")
+    scheme, separator, _ = address.partition("://")
     host, colon, _ = address.partition(":")
-    scp_like = bool(colon) and "/" not in host
-    return ("--filter=blob:none",) if remote or scp_like else ()
+    remote = scheme != "file" if separator else bool(colon) and "/" not in host  # host:path is ssh
+    return ("--filter=blob:none",) if remote else ()
 
 
 @contextmanager
@@ -95,14 +133,24 @@ def reaching(address: str, what: str) -> Iterator[None]:
         raise unreachable(address, what, said(error)) from None
 
 
-def unreachable(address: str, what: str, why: str) -> RepositoryUnreachable:
-    """The error for a repository that does not answer; `address` and `why` may still carry credentials."""
+def unreachable(address: str, what: str, why: str) -> RepositoryRefused | RepositoryUnreachable:
+    """The error for Git's message `why`: RepositoryUnreachable when trying again may help, else the other one.
+
+    `address` and `why` may still carry credentials.
+    """
+    if _LASTING.search(why):
+        return RepositoryRefused(
+            what,
+            where=redact(address),
+            why=spoken(why),
+            next_step="Correct the address, or give Git a credential that may use it; `git ls-remote` with this "
+            "address must work.",
+        )
     return RepositoryUnreachable(
         what,
         where=redact(address),
         why=spoken(why),
-        next_step="Check the address, the network and the credentials (`git ls-remote` with this address), "
-        "then try again.",
+        next_step="Check the network and the address (`git ls-remote` with this address), then try again.",
     )
 
 

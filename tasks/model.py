@@ -31,6 +31,11 @@ Parameter = bool | int | float | str
 
 # Outside of the repository: absolute, climbing, or not a path at all.
 _OUTSIDE = r"^\s*$|^/|(^|/)\.\.(/|$)|\\|\x00"
+# https://git-scm.com/docs/git-check-ref-format; a backtick would end the code span that shows the name.
+_BRANCH = (
+    "a branch name as Git takes it: no white space, none of ~^:?*[\\`, no '..', '//' or '@{', no '-' in front"
+)
+_NO_BRANCH = r"(^|/)\.|\.\.|@\{|[`\x00-\x1f\x7f]|^/|//|/$|\.$|\.lock(/|$)|^(@|HEAD)$"
 _DURATION = r"^(?=.)([0-9]{1,7}h)?([0-9]{1,7}m)?([0-9]{1,7}s)?$"
 _LONGEST = timedelta(days=30)
 
@@ -51,6 +56,12 @@ def _inside(value: str) -> str:
     """A path that stays inside the repository, as it is written there."""
     if re.search(_OUTSIDE, value):
         raise ValueError("a path is relative to the repository and stays inside it")
+    return value
+
+
+def _branch(value: str) -> str:
+    if re.search(_NO_BRANCH, value):
+        raise ValueError(f"wanted {_BRANCH}")
     return value
 
 
@@ -106,25 +117,27 @@ DnsLabel = Annotated[
         "lower-case letters, digits and '-', with a letter or digit at both ends",
     ),
 ]
-# Lower-case repository with a host and an optional port; tag and digest are Modelflight's to add.
+# Host, optional port and lower-case repository; tag and digest are Modelflight's to add. The grammar:
+# https://github.com/distribution/reference/blob/main/reference.go
+_HOST_PART = r"[a-zA-Z0-9]+(-+[a-zA-Z0-9]+)*"
+_FOLDER = r"[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*"
 ImageName = Annotated[
     str,
     _form(
-        r"^[a-zA-Z0-9.-]+(:[0-9]+)?(/[a-z0-9]+([._-]+[a-z0-9]+)*)+$",
+        rf"^{_HOST_PART}(\.{_HOST_PART})*(:[0-9]+)?(/{_FOLDER})+$",
         "an image repository like registry.example.com/models/wine, in lower case, without tag or digest",
     ),
 ]
 PinnedImage = Annotated[
     str, _form(r"^[^@\s]+@sha256:[0-9a-f]{64}$", "an image pinned by digest: name@sha256:<64 hex digits>")
 ]
+# The form before the validator: after it, pydantic leaves it out of the JSON Schema.
 BranchName = Annotated[
     str,
-    _form(
-        r"^[^\s~^:?*\[\\-][^\s~^:?*\[\\]*$",
-        "a branch name: no white space, none of ~^:?*[\\, no '-' in front",
-    ),
+    _form(r"^[^\s~^:?*\[\\-][^\s~^:?*\[\\]*$", _BRANCH),
+    AfterValidator(_branch),
+    Field(json_schema_extra={"not": {"pattern": _NO_BRANCH}}),
 ]
-# The form before the validator: after it, pydantic leaves it out of the JSON Schema.
 NotebookPath = Annotated[
     str,
     _form(r"\.ipynb$", "a path that ends in .ipynb"),

@@ -5,9 +5,10 @@ from pathlib import Path
 from prefect.artifacts import create_markdown_artifact
 
 from tasks.annotations import image_annotations
+from tasks.markdown import code
 from tasks.oci.image import pack
 from tasks.release import ModelImage, ReleasePlan, TrainedModel
-from tasks.step import step
+from tasks.step import leave_artifact, step
 
 
 @step(
@@ -25,12 +26,18 @@ def pack_image(plan: ReleasePlan, trained: TrainedModel, layout: Path) -> ModelI
         created=plan.source.committed_at,
     )
     image = ModelImage(plan.model.image, packed.tag, packed.digest, packed.size, layout)
-    create_markdown_artifact(
+    rows = {
+        "reference": code(image.reference),
+        "digest": code(image.digest),
+        "size": f"{image.size:,} bytes",
+        "files": ", ".join(map(code, trained.files)),
+        "stored in": code(f"oci:{layout}"),
+    }
+    leave_artifact(
+        create_markdown_artifact,
         key=f"{plan.model.name}-image",
         markdown="# Model image\n\n| | |\n|---|---|\n"
-        f"| reference | `{image.reference}` |\n| digest | `{image.digest}` |\n"
-        f"| size | {image.size:,} bytes |\n| files | {', '.join(trained.files)} |\n"
-        f"| stored in | `oci:{layout}` |\n",
+        + "".join(f"| {name} | {value} |\n" for name, value in rows.items()),
         description=f"The model of release {plan.release_id} as an OCI image.",
     )
     return image

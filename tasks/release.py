@@ -111,12 +111,21 @@ class TrainedModel:
     files: tuple[str, ...]
     metrics: Mapping[str, float]
 
+    def shown_metrics(self) -> list[str]:
+        """`name value` of each metric; a notebook can print text as one."""
+        return [
+            f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
+            for name, value in self.metrics.items()
+        ]
+
 
 @dataclass(frozen=True)
 class GateDecision:
     """The challenger's metric held against the fixed limit and the champion.
 
     `limit` is the minimum (or the maximum where lower is better); `reasons` is empty when it passed.
+    `replaces` is the image reference as the fleet carried it, and `champion_image` is too, unless nothing
+    served yet.
     """
 
     metric: str
@@ -127,6 +136,7 @@ class GateDecision:
     limit: float | None
     tolerance: float
     reasons: tuple[str, ...]
+    replaces: str
 
     @property
     def passed(self) -> bool:
@@ -154,7 +164,8 @@ class ModelImage:
 class FleetCommit:
     """The commit that carries a release's image in the fleet repository.
 
-    `created` is false when the fleet already carried it; `diff` is the unified diff of the commit.
+    `created` is false when the commit was there already; `current` says whether the branch's head still
+    carries the image; `diff` is the unified diff of the commit.
     """
 
     commit: CommitSha
@@ -162,6 +173,7 @@ class FleetCommit:
     path: str
     diff: str
     created: bool
+    current: bool
 
 
 @dataclass(frozen=True)

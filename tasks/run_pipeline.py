@@ -8,8 +8,7 @@ from tasks.step import report, step
 
 
 def _describe(trained: TrainedModel) -> str:
-    metrics = ", ".join(f"{name} {value:.6g}" for name, value in trained.metrics.items())
-    return f"{', '.join(trained.files)}; {metrics or 'no metrics'}"
+    return f"{', '.join(trained.files)}; {', '.join(trained.shown_metrics()) or 'no metrics'}"
 
 
 @step("run pipeline", _describe, timeout_seconds=24 * 3600)

@@ -1,8 +1,10 @@
 """What all steps of the chain have in common as Prefect tasks: retries, persisted results, the clock."""
 
 import functools
+import time
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
@@ -14,6 +16,7 @@ from prefect.logging import get_run_logger
 from prefect.runtime import flow_run
 from prefect.tasks import exponential_backoff
 
+from tasks.address import redact
 from tasks.errors import ModelflightError
 from tasks.release import Span
 
@@ -35,17 +38,21 @@ def step(
     def decorate(function: Callable[P, R]) -> Task[P, R]:
         @functools.wraps(function)
         def timed(*args: P.args, **kwargs: P.kwargs) -> R:
-            started = datetime.now(UTC)
+            started, began = datetime.now(UTC), time.monotonic()
             outcome = "failed"
             report("started", event="started")
             try:
                 result = function(*args, **kwargs)
                 outcome = describe(result)
                 return result
+            except ModelflightError as error:
+                again = ", which may pass" if error.retryable else ""
+                outcome = f"failed{again}: {error.what}"
+                raise
             finally:
-                seconds = (datetime.now(UTC) - started).total_seconds()
                 report(outcome, event="ended")
-                _spans[str(flow_run.id)].append(Span(name, started, seconds, outcome))
+                span = Span(name, started, time.monotonic() - began, outcome)
+                _spans[str(flow_run.id)].append(span)
 
         return task(
             name=name,
@@ -71,10 +78,28 @@ def report(line: str, event: str = "progress") -> None:
     get_run_logger().info(line, extra={"modelflight_event": event})
 
 
+def leave_artifact(create: Callable[..., object], **arguments: Any) -> None:
+    """Leaves an artifact in Prefect with one of its `create_..._artifact` functions.
+
+    Artifacts are a window, not a step: where Prefect does not take one, the release goes on and the log says
+    so.
+    """
+    with _unimportant("An artifact could not be stored in Prefect"):
+        create(**arguments)
+
+
 def name_flow_run(name: str, tags: list[str]) -> None:
-    """Gives the current flow run a name and tags that are known only now."""
-    with get_client(sync_client=True) as client:
-        client.update_flow_run(UUID(flow_run.id), name=name, tags=tags)
+    """Gives the current flow run a name, and tags beside those it has, that are known only now."""
+    with _unimportant("The flow run could not be named"), get_client(sync_client=True) as client:
+        client.update_flow_run(UUID(flow_run.id), name=name, tags=sorted({*flow_run.tags, *tags}))
+
+
+@contextmanager
+def _unimportant(what: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # noqa: BLE001 - whatever Prefect's client raises
+        get_run_logger().warning("%s: %s", what, redact(str(error)))
 
 
 def retry_can_help(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

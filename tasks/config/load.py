@@ -1,5 +1,6 @@
 """Reading `modelflight.yaml`: either a `Project`, or every problem in the file at once."""
 
+import errno
 from pathlib import Path
 
 import yaml
@@ -10,6 +11,7 @@ from tasks.config.diagnosis import diagnose, repeated_names
 from tasks.config.document import read_document
 from tasks.config.problem import Problem
 from tasks.errors import ConfigInvalid
+from tasks.files import read_inside
 from tasks.model import Project
 
 FILE_NAME = "modelflight.yaml"
@@ -22,7 +24,8 @@ def load_project(path: Path) -> Project:
     """The project at `path`: a `modelflight.yaml`, or the folder that holds it.
 
     Raises:
-        ConfigInvalid: missing, unreadable, over 1 MiB, not UTF-8, or has problems (see `parse_project`).
+        ConfigInvalid: missing, unreadable, no regular file of its folder, over 1 MiB, not UTF-8, or has
+            problems (see `parse_project`).
     """
     file = path / FILE_NAME if path.is_dir() else path
     content = _content(file)
@@ -58,22 +61,23 @@ def parse_project(text: str, name: str) -> Project:
 
 
 def _content(file: Path) -> bytes:
-    if not file.is_file():
+    try:
+        return read_inside(file.parent, file.name, _LARGEST)
+    except FileNotFoundError:
         raise ConfigInvalid(
             f"There is no {FILE_NAME}.",
             where=str(file),
             next_step="Run `modelflight init` to write one, or name the folder that holds it.",
-        )
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(_LARGEST + 1)
-    except OSError as error:
-        raise ConfigInvalid(
-            f"{file.name} cannot be read.", where=str(file), why=str(error.strerror)
         ) from None
-    if len(content) > _LARGEST:
-        raise _too_large(str(file))
-    return content
+    except OSError as error:
+        if error.errno == errno.EFBIG:
+            raise _too_large(str(file)) from None
+        raise ConfigInvalid(
+            f"{file.name} cannot be read.",
+            where=str(file),
+            why=f"{error.strerror}.",
+            next_step="Commit it as a plain file that you may read.",
+        ) from None
 
 
 def _too_large(where: str) -> ConfigInvalid:

@@ -14,18 +14,22 @@ def decide(
     gate: Gate,
     challenger: Mapping[str, object],
     champion: Mapping[str, object] | None,
-    champion_image: str | None,
+    serving: str,
+    *,
+    accept_unknown_champion: bool = False,
 ) -> GateDecision:
     """Holds the challenger's metric against the fixed limit and, within the tolerance, the champion's.
 
-    `champion` is None when nothing serves yet or its metrics are unknown; where
-    it has no such metric, or none that is a finite number, the fixed limit decides alone too.
+    `serving` is the image reference that the fleet carries; without a digest nothing serves yet, and the
+    fixed limit decides alone. `champion` are the metrics on that image. Where they are not known, the gate
+    stays shut, unless `accept_unknown_champion` leaves the decision to the fixed limit.
 
     Raises:
         MetricInvalid: the challenger has no such metric, or it is no finite number.
     """
     ours = _number(challenger, gate.metric)
     theirs = _finite((champion or {}).get(gate.metric))
+    champion_image = serving if "@" in serving else None
     # With the sign turned where lower is better, higher is better from here on.
     sign = 1 if gate.better == "higher" else -1
     reasons = []
@@ -37,6 +41,11 @@ def decide(
             f"{gate.metric} {ours:.6g} is worse than the champion's {theirs:.6g} "
             f"by more than the tolerance {gate.tolerance:.6g}"
         )
+    if champion_image and theirs is None and not accept_unknown_champion:
+        reasons.append(
+            f"the champion's {gate.metric} is not known here, so nothing says that the new model is as good; "
+            "restore the images, or release with --accept-unknown-champion"
+        )
     return GateDecision(
         metric=gate.metric,
         better=gate.better,
@@ -46,6 +55,7 @@ def decide(
         limit=gate.limit,
         tolerance=gate.tolerance,
         reasons=tuple(reasons),
+        replaces=serving,
     )
 
 

@@ -5,7 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 
-from tasks.errors import FleetRefused, FleetTargetInvalid, InvalidInput
+from tasks.errors import ChampionChanged, FleetRefused, FleetTargetInvalid, InvalidInput
 from tasks.gitops.location import Location, locate
 from tasks.gitops.message import commit_message
 from tasks.gitops.repository import FleetRepository, cloned
@@ -27,6 +27,7 @@ def serving_image(target: FleetTarget, before: ReleaseId | None) -> str:
     Raises:
         FleetTargetInvalid: no branch, no path, or not exactly one place that can be changed.
         RepositoryUnreachable: the repository cannot be read.
+        RepositoryRefused: there is no such repository, or not for this credential.
     """
     with cloned(target) as fleet:
         released = fleet.released(before) if before else []
@@ -34,18 +35,29 @@ def serving_image(target: FleetTarget, before: ReleaseId | None) -> str:
 
 
 def bump(
-    target: FleetTarget, *, image: str, release_id: ReleaseId, subject: str, trailers: Mapping[str, str]
+    target: FleetTarget,
+    *,
+    image: str,
+    release_id: ReleaseId | None,
+    subject: str,
+    trailers: Mapping[str, str],
+    expected: str | None = None,
 ) -> FleetCommit:
     """Sets the target's image to `image` (`repository:tag@digest`) and its rollout id to `release_id`.
 
     A release that is on the branch already, or an image and rollout id that stand there already, make no
-    commit. A push that loses a race starts again from the new head.
+    commit. A push that loses a race starts again from the new head. Without a `release_id` only the head
+    counts and the rollout id stays. `expected` is the reference that the caller means to replace, as it is
+    written there.
 
     Raises:
         InvalidInput: the image does not belong to the target, or the message cannot be written.
         FleetTargetInvalid: no branch, no path, or not exactly one place that can be changed.
-        FleetRefused: the server does not take the commit, or others were faster each time.
+        FleetRefused: the server does not take the commit, others were faster each time, or the release
+            brought another image before.
+        ChampionChanged: another image than `expected` stands there; nothing was pushed.
         RepositoryUnreachable: the repository cannot be read, or the connection failed in the push.
+        RepositoryRefused: there is no such repository, or not for this credential.
     """
     _check_image(target, image)
     message = commit_message(subject, release_id, trailers)
@@ -59,11 +71,12 @@ def bump(
             if done:
                 return done
             location = locate(fleet, head)
+            _check_expected(target, expected, location.place.image.value)
             file = location.place.file
             content = splice(location.place, location.content, image, release_id)
             commit = fleet.commit(head, file, content, message)
             if fleet.push(commit):
-                return _fleet_commit(fleet, commit, file, created=True)
+                return _fleet_commit(fleet, commit, file, created=True, current=True)
     raise FleetRefused(
         "The bump did not reach the fleet repository.",
         where=target.where,
@@ -72,19 +85,52 @@ def bump(
     )
 
 
-def _done(fleet: FleetRepository, head: str, image: str, release_id: ReleaseId) -> FleetCommit | None:
+def _done(fleet: FleetRepository, head: str, image: str, release_id: ReleaseId | None) -> FleetCommit | None:
     """The commit that brought this release's image, when there is nothing left to do."""
+    location = _located(fleet, head)
     # The release's own commit counts even when the branch moved on: bringing the image back would undo what
     # came later, be it the next release or a person's revert.
-    for commit in fleet.released(release_id):
-        location = _located(fleet, commit)
-        if location and location.place.image.value == image:
-            return _fleet_commit(fleet, commit, location.place.file, created=False)
-    location = locate(fleet, head)
-    if location.carries(image, release_id):
+    for commit in fleet.released(release_id) if release_id else ():
+        brought = _located(fleet, commit)
+        if release_id and brought and not _same(brought, image):
+            raise _other_image(fleet.target, release_id, brought, image)
+        if brought:
+            current = location is not None and _same(location, image)
+            return _fleet_commit(fleet, commit, brought.place.file, created=False, current=current)
+    if location and location.carries(image, release_id):
         file = location.place.file
-        return _fleet_commit(fleet, fleet.last_change(file), file, created=False)
+        return _fleet_commit(fleet, fleet.last_change(file), file, created=False, current=True)
     return None
+
+
+def _check_expected(target: FleetTarget, expected: str | None, found: str) -> None:
+    if expected not in (None, found):
+        raise ChampionChanged(
+            "The fleet's image changed since the gate compared with it.",
+            where=target.where,
+            why=f"The gate compared with {expected}; now {found} stands there.",
+            next_step="Repeat the release: the gate then compares with what serves now.",
+        )
+
+
+def _same(location: Location, image: str) -> bool:
+    """Whether the image stands there; the digest decides, not the tag."""
+    return _digest(location.place.image.value) == _digest(image)
+
+
+def _digest(reference: str) -> str:
+    return reference.rpartition("@")[2]
+
+
+def _other_image(target: FleetTarget, release_id: ReleaseId, brought: Location, image: str) -> FleetRefused:
+    attempt = int(release_id.rpartition("-")[2])
+    return FleetRefused(
+        "This release brought another image already.",
+        where=f"{target.where}, release {release_id}",
+        why=f"It brought {_digest(brought.place.image.value)} and now has {_digest(image)}: the notebook does not "
+        "give the same model twice.",
+        next_step=f"Release it with `--attempt {attempt + 1}`, or fix the notebook's random seeds.",
+    )
 
 
 def _located(fleet: FleetRepository, commit: str) -> Location | None:
@@ -95,8 +141,10 @@ def _located(fleet: FleetRepository, commit: str) -> Location | None:
         return None
 
 
-def _fleet_commit(fleet: FleetRepository, commit: CommitSha, file: str, *, created: bool) -> FleetCommit:
-    return FleetCommit(commit, fleet.target.branch, file, fleet.diff(commit, file), created)
+def _fleet_commit(
+    fleet: FleetRepository, commit: CommitSha, file: str, *, created: bool, current: bool
+) -> FleetCommit:
+    return FleetCommit(commit, fleet.target.branch, file, fleet.diff(commit, file), created, current)
 
 
 def _check_image(target: FleetTarget, image: str) -> None:

@@ -18,10 +18,10 @@ class Location:
     place: Place
     content: bytes
 
-    def carries(self, image: str, rollout_id: str) -> bool:
-        """Whether exactly this image stands there, and no other rollout id than this one."""
+    def carries(self, image: str, rollout_id: str | None) -> bool:
+        """Whether exactly this image stands there, and no other rollout id than this one, if it is given."""
         return self.place.image.value == image and all(
-            scalar.value == rollout_id for scalar in self.place.rollout_ids
+            rollout_id in (None, scalar.value) for scalar in self.place.rollout_ids
         )
 
 

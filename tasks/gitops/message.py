@@ -11,8 +11,8 @@ _KEY = re.compile(r"[A-Za-z][A-Za-z0-9-]*")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f\x85\u2028\u2029]")
 
 
-def commit_message(subject: str, release_id: ReleaseId, trailers: Mapping[str, str]) -> str:
-    """Subject, a blank line, and the trailers, of which `Release-Id` is the first.
+def commit_message(subject: str, release_id: ReleaseId | None, trailers: Mapping[str, str]) -> str:
+    """Subject, a blank line, and the trailers, of which `Release-Id`, if there is one, is the first.
 
     Raises:
         InvalidInput: the subject or a trailer has a line break or another control character, the subject is
@@ -25,8 +25,9 @@ def commit_message(subject: str, release_id: ReleaseId, trailers: Mapping[str, s
             raise _invalid(f"trailer {key!r}", "The key is not made of letters, digits and `-`, or is taken.")
         if _CONTROL.search(value):
             raise _invalid(f"trailer {key!r}", f"{value!r} has a line break or another control character.")
-    lines = [f"{key}: {value}" for key, value in {RELEASE_ID: release_id, **trailers}.items()]
-    return "\n".join([subject.strip(), "", *lines, ""])
+    first = {RELEASE_ID: release_id} if release_id else {}
+    lines = [f"{key}: {value}\n" for key, value in {**first, **trailers}.items()]
+    return "".join([f"{subject.strip()}\n", "\n" if lines else "", *lines])
 
 
 def _invalid(where: str, why: str) -> InvalidInput:

@@ -32,6 +32,7 @@ def cloned(target: FleetTarget) -> Iterator["FleetRepository"]:
     Raises:
         FleetTargetInvalid: there is no such branch.
         RepositoryUnreachable: the clone, or a git command in the `with` block, failed.
+        RepositoryRefused: there is no such repository, or not for this credential.
     """
     with (
         TemporaryDirectory(prefix="modelflight-fleet-") as name,
@@ -41,7 +42,7 @@ def cloned(target: FleetTarget) -> Iterator["FleetRepository"]:
         bare = directory / "fleet.git"
         _clone(git_at(directory), target, bare)
         git = git_at(bare)
-        # A hook that starts us has set GIT_DIR to its own repository; and folder names are no patterns.
+        # Named for those who set safe.bareRepository=explicit; and folder names are no patterns.
         git.update_environment(GIT_DIR=str(bare), GIT_LITERAL_PATHSPECS="1")
         git.update_environment(GIT_INDEX_FILE=str(directory / "index"))
         repository = FleetRepository(git, target, directory)
@@ -147,6 +148,7 @@ class FleetRepository:
         Raises:
             FleetRefused: the server does not take it; `why` has the hook's message.
             RepositoryUnreachable: the connection failed; the push may have landed.
+            RepositoryRefused: the repository is gone, or not there for this credential.
         """
         status, porcelain, stderr = self.git.push(
             *(

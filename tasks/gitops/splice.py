@@ -8,15 +8,19 @@ from tasks.gitops.scalar import Scalar, text_of
 _MEANING = ("anchor", "tag", "implicit", "style", "flow_style", "explicit", "version", "tags")
 
 
-def splice(place: Place, content: bytes, image: str, rollout_id: str) -> bytes:
+def splice(place: Place, content: bytes, image: str, rollout_id: str | None) -> bytes:
     """`content` with the place's image and rollout ids replaced, in the quotes that stand there.
+
+    Without a `rollout_id` those that stand there stay.
 
     Raises:
         FleetTargetInvalid: a scalar cannot be replaced safely; the message has file and line.
     """
     mark, text = text_of(place.file, content)
     check(place)
-    changes = {place.image: image, **dict.fromkeys(place.rollout_ids, rollout_id)}
+    changes = {place.image: image}
+    if rollout_id is not None:
+        changes |= dict.fromkeys(place.rollout_ids, rollout_id)
     changed = text
     for scalar in sorted(changes, key=lambda scalar: scalar.start, reverse=True):
         written = f"{scalar.quote}{changes[scalar]}{scalar.quote}"

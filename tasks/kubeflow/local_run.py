@@ -42,22 +42,24 @@ def run_pipeline(
     """Runs the pipeline at `ir` in `runs/<run_id>` and returns its model and metrics.
 
     A run of the same `identity` that has finished there is returned as it stands. A second caller waits for
-    the first. `progress` gets a line for each step.
+    the first. `progress` gets a line for each step and one before waiting. Only this user can look into the
+    run's folder: its logs hold whatever the notebook prints.
 
     Raises:
         NotSupported: a construct or package that this machine cannot run; nothing was started.
         StepFailed: names the step, the cell and the exception, with the notebook's traceback.
-        ModelMissing, MetricInvalid: see `collect_outputs`.
+        ModelMissing: see `collect_outputs`.
     """
     steps = read_ir(ir, overrides)
     _check_packages(steps)
     run = runs / str(run_id)
-    runs.mkdir(parents=True, exist_ok=True)
-    with _exclusive(runs / f"{run_id}.lock") as lock:
+    runs.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _exclusive(runs / f"{run_id}.lock", progress) as lock:
         if finished := _finished(run, identity):
             progress("already done, kept from the earlier run")
             return finished
         _remove(run)
+        run.mkdir(mode=0o700)
         _prepare(run, steps)
         _execute(run, lock, progress)
         outputs = collect_outputs(run, steps)
@@ -78,10 +80,14 @@ def _finished(run: Path, identity: str) -> TrainedModel | None:
 
 
 @contextmanager
-def _exclusive(path: Path) -> Iterator[int]:
+def _exclusive(path: Path, progress: Progress) -> Iterator[int]:
     """Holds the lock at `path`; the file descriptor can be handed to a process that is to hold it too."""
     with path.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            progress("waiting for another release with the same run")
+            fcntl.flock(lock, fcntl.LOCK_EX)
         yield lock.fileno()
 
 
@@ -156,8 +162,7 @@ def _execute(run: Path, lock: int, progress: Progress) -> None:
     with (run / "process.txt").open("wb") as log:
         process = subprocess.Popen(
             [sys.executable, "-P", str(program), str(run), str(writing), str(lock), str(os.getpid())],
-            # Read when matplotlib is imported, which is before the steps begin.
-            env=os.environ | {"MPLBACKEND": "Agg"},
+            env=_environment(),
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -179,6 +184,15 @@ def _execute(run: Path, lock: int, progress: Progress) -> None:
             )
     finally:
         _end(process)
+
+
+def _environment() -> dict[str, str]:
+    """What the notebook's code gets of ours: nothing of Prefect's and Modelflight's, which can hold a key."""
+    inherited = {
+        name: value for name, value in os.environ.items() if not name.startswith(("MODELFLIGHT_", "PREFECT_"))
+    }
+    # Read when matplotlib is imported, which is before the steps begin.
+    return inherited | {"MPLBACKEND": "Agg"}
 
 
 def _ended(code: int) -> str:

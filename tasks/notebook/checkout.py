@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import re
 import shutil
 import tempfile
@@ -10,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tasks.address import check_address, redact
-from tasks.errors import CommitNotFound
+from tasks.errors import CommitNotFound, InvalidInput, ModelflightError
 from tasks.files import write_atomically
 from tasks.git import git_at, partial, reaching
 from tasks.release import CommitSha, Source
@@ -28,6 +29,9 @@ def check_out(address: str, revision: str, sources: Path) -> Source:
         AddressInvalid: the address is malformed or carries a credential.
         CommitNotFound: the repository has no such commit, branch or tag, or no commit at all.
         RepositoryUnreachable: Git could not read the repository.
+        RepositoryRefused: there is no such repository, or not for this credential.
+        InvalidInput: the commit's date lies beyond the year 9999.
+        ModelflightError: Git left files of the commit out.
     """
     check_address(address, "the notebook repository")
     if re.fullmatch(CommitSha.pattern, revision) and (known := _known(address, CommitSha(revision), sources)):
@@ -49,23 +53,68 @@ def check_out(address: str, revision: str, sources: Path) -> Source:
             return known
         said = git.log("-1", "--no-show-signature", "--format=%ct%x00%s", commit)
         seconds, subject = said.encode("utf-8", "replace").decode().split("\0", 1)
+        committed_at = _moment(seconds, address, commit).isoformat()
         git.checkout("--quiet", "--detach", commit)
+        files = _files(git, commit)
+        if missing := _missing(files, clone):
+            raise _incomplete(address, commit, missing)
         shutil.rmtree(clone / ".git")
         target = sources / commit
-        _place(clone, target)
-    committed_at = datetime.fromtimestamp(int(seconds), UTC).isoformat()
+        _place(clone, target, files)
     about = {"address": address, "committed_at": committed_at, "subject": subject}
     write_atomically(_marker(commit, sources), json.dumps(about))
     return Source(address, commit, datetime.fromisoformat(committed_at), subject, target)
 
 
-def _place(clone: Path, target: Path) -> None:
+def _moment(seconds: str, address: str, commit: CommitSha) -> datetime:
+    """The commit's time, of seconds since 1970 as Git prints them."""
+    try:
+        return datetime.fromtimestamp(int(seconds), UTC)
+    except (ValueError, OverflowError, OSError):
+        raise InvalidInput(
+            "The commit's date cannot be used.",
+            where=f"{redact(address)}, commit {commit}",
+            why=f"It is {seconds or 'no number of'} seconds after 1970; the year 9999 is the last one.",
+            next_step="Commit again on a machine whose clock is right.",
+        ) from None
+
+
+def _is_checked_out(git: "Git", commit: str) -> bool:
+    """Whether a working copy stands at the commit, or after it, on no branch (a detached HEAD)."""
+    status, _, _ = git.merge_base(
+        "--is-ancestor", commit, "HEAD", with_extended_output=True, with_exceptions=False
+    )
+    return bool(status == 0)
+
+
+def _files(git: "Git", commit: CommitSha) -> list[str]:
+    listing = str(git.ls_tree("-r", "-z", "--name-only", "--full-tree", commit))
+    return [name for name in listing.split("\0") if name]
+
+
+def _missing(files: list[str], folder: Path) -> list[str]:
+    return [name for name in files if not os.path.lexists(folder / name)]
+
+
+def _incomplete(address: str, commit: CommitSha, missing: list[str]) -> ModelflightError:
+    return ModelflightError(
+        "Git did not check out all files of the commit.",
+        where=f"{redact(address)}, commit {commit}",
+        why=f"{len(missing)} are missing; {missing[0]!r} is the first.",
+        next_step="Look in `git config --list` for hooks, or for a template with a sparse checkout.",
+    )
+
+
+def _place(clone: Path, target: Path, files: list[str]) -> None:
     """Gives the whole folder its name, unless another process was faster: its content is the same."""
     try:
         clone.rename(target)
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
             raise
+        if _missing(files, target):  # somebody removed a part of it
+            shutil.rmtree(target)
+            clone.rename(target)
 
 
 def _marker(commit: CommitSha, sources: Path) -> Path:
@@ -96,7 +145,7 @@ def _resolve(git: "Git", address: str, revision: str) -> CommitSha:
         except GitCommandError:
             continue
         # Some hosts hand out commits of forks and of deleted branches too, to whom names them.
-        if git.for_each_ref("--count=1", f"--contains={found}"):
+        if git.for_each_ref("--count=1", f"--contains={found}") or _is_checked_out(git, found):
             return CommitSha(found)
     branches = git.for_each_ref("--format=%(refname:lstrip=3)", "refs/remotes/origin").split()
     others = ", ".join(branch for branch in branches if branch != "HEAD")

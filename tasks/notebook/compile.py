@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,9 +16,8 @@ import yaml
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.utils import canonicalize_name
 
-from tasks.address import redact
 from tasks.errors import CompileFailed, NotebookInvalid
-from tasks.files import write_atomically
+from tasks.files import read_inside, write_atomically
 from tasks.model import Environment, Model, Parameter
 from tasks.notebook.document import Notebook, code_cells, read_notebook
 from tasks.parameters import merge_parameters
@@ -26,6 +25,7 @@ from tasks.release import Pipeline
 
 _TIMEOUT_SECONDS = 600
 _DEFAULT_BASE_IMAGE = "python:3.12"
+_LARGEST_LOCK = 5 * 1024**2  # bytes
 
 
 def compile_notebook(directory: Path, model: Model, pipelines: Path) -> Pipeline:
@@ -34,16 +34,16 @@ def compile_notebook(directory: Path, model: Model, pipelines: Path) -> Pipeline
     It is kept as `pipelines/<identity>.yaml`; when it is there already, Kale is not started.
 
     Raises:
-        NotebookInvalid, ParameterInvalid: see `read_notebook` and `merge_parameters`.
+        NotebookInvalid: see `read_notebook`, or the locked requirements cannot be used.
+        ParameterInvalid: see `merge_parameters`.
         CompileFailed: Kale or KFP refused the notebook.
     """
-    path = directory / model.notebook
-    notebook = read_notebook(path, model.notebook)
+    notebook = read_notebook(directory, model.notebook)
     parameters = merge_parameters(
         notebook.parameters, model.parameters, f"modelflight.yaml: models.{model.name}"
     )
     packages = _locked_packages(directory, model.environment)
-    identity = _identity(path.read_bytes(), model, parameters, packages)
+    identity = _identity(notebook, model, parameters, packages)
     target = pipelines / f"{identity}.yaml"
     if not target.exists():
         ir = _run_kale(
@@ -54,17 +54,19 @@ def compile_notebook(directory: Path, model: Model, pipelines: Path) -> Pipeline
 
 
 def _identity(
-    notebook: bytes,
+    notebook: Notebook,
     model: Model,
     parameters: Mapping[str, Parameter],
     packages: list[str] | None,
 ) -> str:
     inputs = {
-        "notebook": hashlib.sha256(notebook).hexdigest(),
+        "notebook": notebook.sha256,
         # Both stand in the IR, the path for messages of a failing cell.
         "name": model.name,
         "path": model.notebook,
         "parameters": dict(parameters),
+        # Marked cells, quoted parameters and defaults are Modelflight's own part of the IR.
+        "modelflight": version("modelflight"),
         "kale": version("kubeflow-kale"),
         "kfp": version("kfp"),
         "base_image": model.environment.base_image,
@@ -79,29 +81,44 @@ def _locked_packages(directory: Path, environment: Environment) -> list[str] | N
         return None
     name = environment.requirements
     try:
-        text = (directory / name).read_text(encoding="utf-8")
+        text = read_inside(directory, name, _LARGEST_LOCK).decode("utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise NotebookInvalid(
             "The locked requirements cannot be read.",
             where=name,
-            why=getattr(error, "strerror", None) or str(error),
+            why=f"{error.strerror}." if isinstance(error, OSError) else "It is not UTF-8.",
             next_step="Commit the file, or correct `environment.requirements`.",
         ) from None
-    # pip's and uv's lock formats put hashes on continuation lines and comments behind `#`.
-    lines = text.replace("\\\n", " ").splitlines()
-    texts = [line.split(" #")[0].split("--hash")[0].strip() for line in lines if not line.startswith("#")]
-    packages = [_pinned(text, name) for text in filter(None, texts)]
+    packages = [_pinned(entry, f"{name}:{line}") for line, entry in _entries(text)]
     have = {canonicalize_name(package.name) for package in packages}
     own = [f"{package}=={version(package)}" for package in ("kfp", "kubeflow-kale") if package not in have]
     return sorted([*map(str, packages), *own])
 
 
+def _entries(text: str) -> Iterator[tuple[int, str]]:
+    """What stands in a lock, without hashes and comments, each with the line in which it begins.
+
+    pip's and uv's lock formats put hashes on continuation lines and comments behind `#`.
+    """
+    parts: list[str] = []
+    # The empty line ends what a `\\` at the end of the file leaves open.
+    for number, line in enumerate([*text.splitlines(), ""], start=1):
+        comment = line.startswith("#")
+        parts.append("" if comment else line.removesuffix("\\"))
+        if comment or not line.endswith("\\"):
+            if entry := " ".join(parts).split(" #")[0].split("--hash")[0].strip():
+                yield number - len(parts) + 1, entry
+            parts = []
+
+
 def _pinned(text: str, where: str) -> Requirement:
-    """The requirement on a line of the lock; a marker stays, for pip to judge where the step runs."""
+    """The requirement `text` of the lock; a marker stays, for pip to judge where the step runs.
+
+    Messages name the line and do not repeat it, since it may hold a credential.
+    """
     if text.startswith("-"):
-        option = text.replace("=", " ").split()[0]
         raise NotebookInvalid(
-            f"The option {option} is not understood in locked requirements.",
+            "Options are not understood in locked requirements.",
             where=where,
             next_step="Lock into one file that names each package: "
             "`uv pip compile requirements.in -o requirements.lock`.",
@@ -114,7 +131,7 @@ def _pinned(text: str, where: str) -> Requirement:
     if len(pins) == 1 and len(requirement.specifier) == 1:
         return requirement
     raise NotebookInvalid(
-        f"The requirement {redact(text)!r} is not pinned.",
+        "The requirement is not pinned.",
         where=where,
         why="A pipeline that is run again has to get the same packages.",
         next_step="Lock it: `uv pip compile requirements.in -o requirements.lock`.",
@@ -168,18 +185,17 @@ def _run_kale(
                 why=process.stderr[-2000:] or f"exit {process.returncode}",
                 next_step="Try again; Kale's last words above tell whether memory or disk ran out.",
             )
-        return list(yaml.load_all(Path(folder, "pipeline.yaml").read_text(encoding="utf-8"), _LOADER))
-
-
-_LOADER: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+        return list(yaml.safe_load_all(Path(folder, "pipeline.yaml").read_text(encoding="utf-8")))
 
 
 def _environment(folder: str, environment: Environment) -> dict[str, str]:
     """What Kale's process gets of ours: no cluster, which it would ask, and no home, which it would write to.
 
-    Nor any setting of Kale's own, such as package indexes, which would end up in the IR.
+    Nor any setting of Kale's own, such as package indexes, which would end up in the IR; nor of Prefect's and
+    Modelflight's, which can hold a key.
     """
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("KALE_")}
+    others = ("KALE_", "MODELFLIGHT_", "PREFECT_")
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     return inherited | {
         "HOME": folder,
         "TMPDIR": folder,

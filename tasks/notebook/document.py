@@ -1,6 +1,7 @@
 """A tagged Jupyter notebook, read without running it: its steps, parameters and metrics."""
 
 import ast
+import hashlib
 import json
 import math
 import re
@@ -11,9 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import NotebookInvalid
+from tasks.files import read_inside
 from tasks.model import Parameter
 from tasks.parameters import LARGEST_WHOLE_NUMBER
 
+_LARGEST = 100 * 1024**2  # bytes; outputs of cells are pictures, often
 # Kale's tag language: https://pypi.org/project/kubeflow-kale/ ("Cell tags").
 _STEP = re.compile(r"step:([_a-z][_a-z0-9]*)")
 _PREVIOUS = re.compile(r"prev:([_a-z][_a-z0-9]*)")
@@ -38,26 +41,55 @@ class Cell:
 
 @dataclass(frozen=True)
 class Notebook:
-    """What Modelflight needs to know of a notebook. `metrics` are variable names, as the gate names them."""
+    """What Modelflight needs to know of a notebook.
+
+    `name` is its path in the notebook repository, `sha256` that of the file (hex), and `metrics` are variable
+    names, as the gate names them.
+    """
 
     name: str
+    sha256: str
     steps: tuple[str, ...]
     parameters: Mapping[str, Parameter]
     metrics: tuple[str, ...]
     document: dict[str, Any]
 
 
-def read_notebook(path: Path, name: str) -> Notebook:
-    """Reads and checks the notebook at `path`; `name` is how messages call it.
+def read_notebook(directory: Path, name: str) -> Notebook:
+    """The notebook `name` of the notebook repository at `directory`.
 
     Raises:
-        NotebookInvalid: with the cell and the line, when it is missing, is no nbformat 4 Python notebook, or
-            its tags do not make a pipeline.
+        NotebookInvalid: it is missing, no regular file of the repository, over 100 MiB, or see
+            `parse_notebook`.
     """
-    document = _load(path, name)
+    try:
+        content = read_inside(directory, name, _LARGEST)
+    except FileNotFoundError:
+        raise NotebookInvalid(
+            "The notebook does not exist.", where=name, next_step="Correct `notebook:` or commit the file."
+        ) from None
+    except OSError as error:
+        raise NotebookInvalid(
+            "The notebook cannot be read.",
+            where=name,
+            why=f"{error.strerror}.",
+            next_step="Commit it as a plain file of the notebook repository.",
+        ) from None
+    return parse_notebook(content, name)
+
+
+def parse_notebook(content: bytes, name: str) -> Notebook:
+    """Checks the notebook in `content`; `name` is how messages call it.
+
+    Raises:
+        NotebookInvalid: with the cell and the line, when it is no nbformat 4 Python notebook, or its tags do
+            not make a pipeline.
+    """
+    document = _load(content, name)
     cells = tuple(code_cells(document, name))
     return Notebook(
         name=name,
+        sha256=hashlib.sha256(content).hexdigest(),
         steps=_steps(cells, name),
         parameters=_parameters(cells, name),
         metrics=_metrics(cells, name),
@@ -65,14 +97,10 @@ def read_notebook(path: Path, name: str) -> Notebook:
     )
 
 
-def _load(path: Path, name: str) -> dict[str, Any]:
+def _load(content: bytes, name: str) -> dict[str, Any]:
     try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        raise NotebookInvalid(
-            "The notebook does not exist.", where=name, next_step="Correct `notebook:` or commit the file."
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
+        text = content.decode("utf-8")
+    except UnicodeDecodeError as error:
         raise NotebookInvalid(
             "The notebook cannot be read.",
             where=name,

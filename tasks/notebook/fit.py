@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from tasks.errors import MetricInvalid, NotSupported
+from tasks.errors import NotebookInvalid, NotSupported
 from tasks.model import Model
 from tasks.notebook.document import Notebook, read_notebook
 from tasks.parameters import merge_parameters
@@ -12,15 +12,15 @@ def check_model(model: Model, directory: Path) -> Notebook:
     """The notebook of `model`, read from the notebook repository at `directory`.
 
     Raises:
-        NotebookInvalid, ParameterInvalid: see `read_notebook` and `merge_parameters`.
-        MetricInvalid: the notebook does not produce the gate's metric.
+        NotebookInvalid: see `read_notebook`, or the notebook does not produce the gate's metric.
+        ParameterInvalid: see `merge_parameters`.
         NotSupported: the model asks for what this version cannot do.
     """
     settings = f"modelflight.yaml: models.{model.name}"
-    notebook = read_notebook(directory / model.notebook, model.notebook)
+    notebook = read_notebook(directory, model.notebook)
     merge_parameters(notebook.parameters, model.parameters, settings)
     if model.gate.metric not in notebook.metrics:
-        raise MetricInvalid(
+        raise NotebookInvalid(
             f"The notebook does not produce the gate's metric {model.gate.metric!r}.",
             where=f"{settings}.gate.metric",
             why=f"Its pipeline-metrics cell prints: {', '.join(notebook.metrics) or 'nothing'}.",

@@ -25,7 +25,7 @@ def propose(directory: Path) -> str:
     notebooks, lacking = [], []
     for path in sorted(directory.glob("*.ipynb")):
         try:
-            notebook = read_notebook(path, path.name)
+            notebook = read_notebook(directory, path.name)
         except InvalidInput as error:
             lacking.append(f"{error.where}: {error.what}")
             continue

@@ -38,7 +38,7 @@ def with_tag(entries: Sequence[Entry], tag: str, image: Descriptor, layout: str)
             f"Tag {tag} already names another image.",
             layout,
             f"it names {', '.join(others)}, and this image is {image.digest}",
-            "Tags never move: release under a new tag.",
+            "Tags never move: take another tag, or release with the next --attempt.",
         )
     return list(entries) if named else [*entries, image.as_json(annotations={REF_NAME: tag})]
 

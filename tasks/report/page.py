@@ -223,7 +223,9 @@ def _gate_rows(decision: GateDecision, places: int) -> Iterator[_GateRow]:
 
     yield _GateRow("Challenger", written(decision.challenger), "the model that this release trained")
     if decision.champion is None:
-        yield _GateRow("Champion", "none", "no model to compare with yet")
+        unknown = decision.champion_image is not None
+        note = "its metrics are not known here" if unknown else "no model to compare with yet"
+        yield _GateRow("Champion", "unknown" if unknown else "none", note, decision.champion_image)
         yield _GateRow("Difference", "none", "nothing to compare with")
     else:
         difference = round(decision.challenger - decision.champion, places)

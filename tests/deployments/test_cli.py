@@ -213,6 +213,27 @@ def test_release_ends_with_0_when_it_went_out_and_10_when_refused(
     assert json.loads(refused.stdout)["decision"]["reasons"] == ["score 0.9 is below the minimum 0.95"]
 
 
+def test_release_starts_in_any_folder_of_a_working_copy_and_names_what_it_leaves_out(
+    repositories: Repositories, home: Path, tmp_path: Path
+):
+    repositories.push_small()
+    git(tmp_path, "clone", "--quiet", str(repositories.notebooks), "copy")
+    (tmp_path / "copy" / "sub").mkdir()
+    (tmp_path / "copy" / "small.ipynb").write_text("changed")
+    command = [sys.executable, "-m", "deployments.cli", "release", str(tmp_path / "copy" / "sub"), "--commit"]
+    environment = os.environ | {"PREFECT_API_URL": "http://127.0.0.1:9/api"}
+
+    def said(commit: str) -> str:
+        done = subprocess.run(
+            [*command, commit], cwd=TOP, env=environment, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 1  # there is no Prefect
+        return done.stderr
+
+    assert "these changes are in none: small.ipynb" in said("HEAD")
+    assert "changes" not in said("main")
+
+
 def test_release_says_when_prefect_does_not_answer(repositories: Repositories, home: Path):
     repositories.push_small()
     environment = os.environ | {"PREFECT_API_URL": "http://ada:hunter2@127.0.0.1:9/api"}

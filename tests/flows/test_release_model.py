@@ -1,9 +1,13 @@
 """The whole chain in this process, against a real Prefect server, real Git repositories and real Kale."""
 
 import json
+import re
+import shutil
 from pathlib import Path
 
 import pytest
+
+from tests.repositories import SMALL_SETTINGS, code, git, notebook, small_notebook
 
 
 @pytest.fixture
@@ -90,8 +94,6 @@ models:
     image: registry.example.com/models/wine
     fleet: {{repository: ../fleet.git, path: apps/wine}}
 """
-    from tests.repositories import code, notebook
-
     document = notebook(
         code("note = 'x'\nweight = 1\nRate = 0.5", "pipeline-parameters"),
         code("model = {'note': note, 'weight': weight, 'rate': Rate}\nmodel", "step:train"),
@@ -115,13 +117,111 @@ def test_the_second_attempt_of_a_commit_is_a_release_of_its_own(release, reposit
     assert repositories.releases() == [second.release_id, first.release_id]
 
 
+def test_without_the_champions_image_the_gate_stays_shut_until_told_otherwise(release, repositories, home):
+    from tasks.release import Verdict
+
+    repositories.push_small()
+    good = release()
+    shutil.rmtree(home)
+    repositories.push_small(score="score = 0.6")
+    refused = release()
+    assert refused.verdict is Verdict.REFUSED
+    assert "champion's score is not known here" in refused.decision.reasons[0]
+    assert repositories.releases() == [good.release_id]
+    told = release(accept_unknown_champion=True)
+    assert told.verdict is Verdict.UNTRACKED
+    assert repositories.releases() == [told.release_id, good.release_id]
+
+
+def test_a_release_that_a_later_one_replaced_is_superseded_and_changes_nothing(release, repositories):
+    from tasks.release import Verdict
+
+    old = repositories.push_small()
+    first = release()
+    repositories.push_small(score="score = 0.95")
+    second = release()
+    again = release(commit=old)
+    assert again.verdict is Verdict.SUPERSEDED
+    assert again.fleet_commit.commit == first.fleet_commit.commit
+    assert repositories.releases() == [second.release_id, first.release_id]
+
+
+def test_what_the_gate_did_not_compare_with_is_not_replaced(release, repositories, monkeypatch):
+    import tasks.pack_image as verb
+    from tasks.errors import ChampionChanged
+
+    repositories.push_small()
+    first = release()
+    repositories.push_small(score="score = 0.92")
+    pack = verb.pack
+    other = f"registry.example.com/models/wine:other@sha256:{'ab' * 32}"
+
+    def pack_while_somebody_else_deploys(*args, **kwargs):
+        path = "apps/wine/deployment.yaml"
+        text = git(repositories.fleet, "show", f"main:{path}")
+        repositories.push_fleet({path: text.replace(first.image.reference, other)})
+        return pack(*args, **kwargs)
+
+    monkeypatch.setattr(verb, "pack", pack_while_somebody_else_deploys)
+    with pytest.raises(ChampionChanged) as caught:
+        release()
+    assert other in caught.value.why
+    assert other in git(repositories.fleet, "show", "main:apps/wine/deployment.yaml")
+    assert repositories.releases() == [first.release_id]
+
+
+def test_text_from_outside_stays_text_on_prefects_pages(release, repositories, prefect_api):
+    subject = "x | y | [Approve](http://evil.example) <img src=http://evil.example/a.png> `"
+    repositories.push({"small.ipynb": small_notebook(), "modelflight.yaml": SMALL_SETTINGS}, subject)
+    release()
+    timeline = artifacts(prefect_api, "small-timeline")
+    row = next(line for line in timeline.splitlines() if "fetch notebooks" in line)
+    assert len(re.findall(r"(?<!\\)\|", row)) == 5
+    assert not re.search(r"(?<!\\)[\[<`]", row)
+
+
+def test_a_release_goes_on_when_prefect_takes_no_artifact_and_keeps_the_runs_tags(
+    release, repositories, prefect_api, monkeypatch
+):
+    import httpx
+    from prefect import tags
+
+    import tasks.bump_fleet as verb
+    from tasks.release import Verdict
+
+    def refuse(**_arguments):
+        raise httpx.ConnectError("the server went away")
+
+    monkeypatch.setattr(verb, "create_markdown_artifact", refuse)
+    repositories.push_small()
+    with tags("nightly"):
+        done = release()
+    assert done.verdict is Verdict.UNTRACKED
+    assert repositories.releases() == [done.release_id]
+    runs = httpx.post(
+        f"{prefect_api}/flow_runs/filter", json={"flow_runs": {"name": {"any_": [done.release_id]}}}
+    ).json()
+    assert set(runs[0]["tags"]) >= {"nightly", "model:small", f"commit:{done.source.commit[:12]}"}
+
+
+def test_a_printed_text_metric_is_shown_and_harmless(release, repositories):
+    document = notebook(
+        code("model = {'weight': 9}\nmodel", "step:train"),
+        code("score = 0.9\nkind = 'forest'", "step:evaluate", "prev:train"),
+        code("print(score)\nprint(kind)", "pipeline-metrics"),
+    )
+    settings = SMALL_SETTINGS.replace("    parameters: {weight: 9}\n", "")
+    repositories.push({"small.ipynb": document, "modelflight.yaml": settings})
+    assert release().metrics == {"score": 0.9, "kind": "forest"}
+
+
 @pytest.mark.parametrize(
     ("break_it", "error", "what", "where", "why"),
     [
         ("no such commit", "CommitNotFound", "no commit, branch or tag 'nowhere'", "notebooks.git", ""),
         ("unknown key", "ConfigInvalid", "", "modelflight.yaml", "gaet"),
         ("no notebook", "NotebookInvalid", "does not exist", "small.ipynb", ""),
-        ("other metric", "MetricInvalid", "'loss'", "gate.metric", "score"),
+        ("other metric", "NotebookInvalid", "'loss'", "gate.metric", "score"),
         ("no image in the fleet", "FleetTargetInvalid", "", "apps/wine", ""),
         ("kale refuses", "CompileFailed", "Kale cannot compile", "small.ipynb", ""),
         (
@@ -140,8 +240,6 @@ def test_the_second_attempt_of_a_commit_is_a_release_of_its_own(release, reposit
 def test_a_failing_step_says_what_where_why_and_nothing_after_it_happens(
     break_it, error, what, where, why, release, repositories, home
 ):
-    from tests.repositories import SMALL_SETTINGS
-
     commit = "HEAD"
     match break_it:
         case "unknown key":
@@ -169,7 +267,7 @@ def test_a_failing_step_says_what_where_why_and_nothing_after_it_happens(
         case "fleet refuses":
             repositories.hook(repositories.fleet, "pre-receive", "echo 'not on Mondays' >&2; exit 1")
         case "settling fails":
-            layout = home / "images/registry.example.com/models/wine"
+            layout = home / "images/registry.example.com+models+wine"
             repositories.hook(repositories.fleet, "post-receive", f"echo garbage > '{layout}/index.json'")
 
     from tasks.errors import ModelflightError

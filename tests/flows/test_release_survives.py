@@ -43,7 +43,7 @@ def test_killed_after_every_step_and_repeated_there_is_one_image_one_commit_one_
     prefect_api: str, home: Path, repositories: Repositories
 ) -> None:
     from flows.release_model import release_model
-    from tasks.annotations import RELEASE_RECORD
+    from tasks.lineage.record import MEDIA_TYPE
     from tasks.oci.referrer import referrers
 
     repositories.push_small()
@@ -59,7 +59,7 @@ def test_killed_after_every_step_and_repeated_there_is_one_image_one_commit_one_
     assert len(list((home / "runs").glob("*/model/*"))) == 1
     assert len(list((home / "pipelines").iterdir())) == 1
     assert blobs(home) == after_the_last_kill
-    assert len(referrers(done.image.layout, done.image.digest, RELEASE_RECORD)) == 1
+    assert len(referrers(done.image.layout, done.image.digest, MEDIA_TYPE)) == 1
     assert done.decision.champion_image is None  # not the image of the killed release itself
     assert not done.fleet_commit.created
 

@@ -7,7 +7,10 @@ from hypothesis import strategies as st
 from tasks.address import check_address, redact, resolve_address
 from tasks.errors import AddressInvalid
 
-SECRET = st.text(string.ascii_letters + string.digits + "@:!$*-_.", min_size=8, max_size=20)
+# Begins with what no message of ours has in it.
+SECRET = st.text(string.ascii_letters + string.digits + "@:!$*-_.", min_size=5, max_size=20).map(
+    "Zq9".__add__
+)
 
 
 @pytest.mark.parametrize(
@@ -85,3 +88,34 @@ def test_text_without_credentials_is_left_alone() -> None:
 )
 def test_a_relative_address_starts_at_the_notebook_repository(address: str, base: str, resolved: str) -> None:
     assert resolve_address(address, base) == resolved
+
+
+@pytest.mark.parametrize(
+    ("address", "base", "absolute"),
+    [
+        ("../fleet.git", "git@host:team/notebooks.git", "git@host:team/fleet.git"),
+        ("../../other/fleet.git", "git@host:team/notebooks.git", "git@host:other/fleet.git"),
+        ("../fleet.git", "host:notebooks.git", "host:fleet.git"),
+        ("../fleet.git", "host:/srv/notebooks.git", "host:/srv/fleet.git"),
+    ],
+)
+def test_ssh_in_its_short_form_is_a_base_too(address: str, base: str, absolute: str) -> None:
+    assert resolve_address(address, base) == absolute
+
+
+@pytest.mark.parametrize(
+    "address", ["https://h/x?X-Amz-Signature=abc", "https://h/x.git#token", "ssh://git@h/x?a=b"]
+)
+def test_queries_and_fragments_are_refused_and_not_shown(address: str) -> None:
+    with pytest.raises(AddressInvalid) as caught:
+        check_address(address, "here")
+    for secret in ("abc", "token", "a=b"):
+        assert secret not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["Authorization: Bearer hunter2", "https://h/x?sig=hunter2", "https://h/x?X-Amz-Signature=hunter2&a=1"],
+)
+def test_headers_and_signatures_are_redacted(text: str) -> None:
+    assert "hunter2" not in redact(text)

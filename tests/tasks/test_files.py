@@ -1,5 +1,7 @@
-"""Files are whole or not there, whoever dies, fails or reads meanwhile."""
+"""Files are whole or not there, whoever dies, fails or reads meanwhile; none is read from elsewhere."""
 
+import errno
+import os
 import subprocess
 import sys
 import threading
@@ -7,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.files import write_atomically
+from tasks.files import read_inside, write_atomically
 
 WRITER = """
 import os, sys
@@ -63,3 +65,56 @@ def test_a_reader_never_meets_half_a_file(tmp_path):
     for writer in writers:
         writer.join()
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_plain_file_is_read_and_a_link_inside_of_the_folder_followed(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "file").write_bytes(b"12345")
+    (tmp_path / "link").symlink_to("sub/../sub/file")
+    (tmp_path / "alias").symlink_to("sub")
+    for name in ("sub/file", "link", "alias/file"):
+        assert read_inside(tmp_path, name, 5) == b"12345"
+    assert read_inside(tmp_path / "alias", "file", 5) == b"12345"
+
+
+@pytest.mark.parametrize(
+    ("target", "said"),
+    [
+        ("/proc/self/environ", "leads out of the folder"),
+        ("/dev/zero", "leads out of the folder"),
+        ("../outside", "leads out of the folder"),
+        ("folder/out", "leads out of the folder"),
+        ("fifo", "no regular file"),
+        ("folder", "Is a directory"),
+        ("loop", "Too many levels of symbolic links"),
+        ("no/such", "No such file"),
+    ],
+)
+def test_what_is_no_file_of_the_folder_is_refused_at_once(target, said, tmp_path):
+    (tmp_path / "outside").write_text("secret")
+    folder = tmp_path / "in"
+    (folder / "folder").mkdir(parents=True)
+    (folder / "folder" / "out").symlink_to(tmp_path / "outside")
+    os.mkfifo(folder / "fifo")
+    (folder / "loop").symlink_to("loop")
+    (folder / "name").symlink_to(target)
+    with pytest.raises(OSError, match=said) as caught:
+        read_inside(folder, "name", 100)
+    assert caught.value.strerror
+
+
+def test_a_folder_that_begins_with_the_same_name_is_outside(tmp_path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "inner").mkdir()
+    (tmp_path / "inner" / "file").touch()
+    (tmp_path / "in" / "name").symlink_to("../inner/file")
+    with pytest.raises(PermissionError):
+        read_inside(tmp_path / "in", "name", 100)
+
+
+def test_a_larger_file_is_refused_with_the_limit(tmp_path):
+    (tmp_path / "file").write_bytes(b"x" * (1024**2 + 1))
+    with pytest.raises(OSError, match="larger than 1 MiB") as caught:
+        read_inside(tmp_path, "file", 1024**2)
+    assert caught.value.errno == errno.EFBIG
+    assert len(read_inside(tmp_path, "file", 1024**2 + 1)) == 1024**2 + 1

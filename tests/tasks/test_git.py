@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import AddressInvalid, NotSupported, RepositoryUnreachable
+from tasks.errors import AddressInvalid, NotSupported, RepositoryRefused, RepositoryUnreachable
 from tasks.git import git_at, partial, quiet_environment, reaching, spoken
 
 ROOT = Path(__file__).parents[2]
@@ -67,7 +67,7 @@ def test_nobody_is_asked_for_a_password(
     monkeypatch.setenv("GIT_ASKPASS", ask)
     monkeypatch.setenv("SSH_ASKPASS", ask)
     address = f"http://{locked_server}/fleet.git"
-    with pytest.raises(RepositoryUnreachable, match="terminal prompts disabled"), reaching(address, "No."):
+    with pytest.raises(RepositoryRefused, match="terminal prompts disabled"), reaching(address, "No."):
         git_at(tmp_path).ls_remote(address)
     assert not asked.exists()
 
@@ -81,7 +81,7 @@ def test_a_credential_helper_is_used_and_its_answer_not_shown(
     monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     address = f"http://{locked_server}/fleet.git"
     with (
-        pytest.raises(RepositoryUnreachable, match="Authentication failed") as caught,
+        pytest.raises(RepositoryRefused, match="Authentication failed") as caught,
         reaching(address, "No."),
     ):
         git_at(tmp_path).ls_remote(address)
@@ -91,7 +91,7 @@ def test_a_credential_helper_is_used_and_its_answer_not_shown(
 
 def test_an_address_with_a_credential_is_shown_without_it(tmp_path: Path, locked_server: str) -> None:
     address = f"http://ada:s3cret@{locked_server}/fleet.git?token=s3cret"
-    with pytest.raises(RepositoryUnreachable) as caught, reaching(address, "The clone failed."):
+    with pytest.raises(RepositoryRefused) as caught, reaching(address, "The clone failed."):
         git_at(tmp_path).clone("--", address, str(tmp_path / "clone"))
     error = caught.value
     assert error.what == "The clone failed."

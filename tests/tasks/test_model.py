@@ -1,13 +1,16 @@
+import subprocess
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
 
-from tasks.model import Environment, Gate, Rollout, Schedule
+from tasks.model import BranchName, Environment, Gate, ImageName, Rollout, Schedule
 
 MONTH = 30 * 24 * 3600
+IMAGE = TypeAdapter(ImageName)
+BRANCH = TypeAdapter(BranchName)
 
 
 @given(st.integers(1, MONTH))
@@ -73,3 +76,111 @@ def test_a_schedule_has_five_cron_fields(cron: str) -> None:
 def test_a_time_zone_has_a_known_name(timezone: str) -> None:
     with pytest.raises(ValidationError, match="no such time zone"):
         Schedule(cron="0 3 * * 1", timezone=timezone)
+
+
+@pytest.mark.parametrize(
+    "image",
+    ["localhost:5000/wine", "r.example.com/a/b-c__d.e_f", "REGISTRY.x--y.example/a---b/0", "127.0.0.1:80/x"],
+)
+def test_an_image_repository_is_kept_as_written(image):
+    assert IMAGE.validate_python(image) == image
+
+
+@pytest.mark.parametrize(
+    "image",
+    [
+        "../sources",
+        "./sources",
+        ".../x",
+        "-/x",
+        "-a/x",
+        "a-/x",
+        ".a/x",
+        "a./x",
+        "a..b/x",
+        "r/models/..",
+        "r/../models",
+        "r/./models",
+        "r/a..b",
+        "r/a._b",
+        "r/a___b",
+        "r/.a",
+        "r//a",
+        "r/a/",
+        "/a",
+        "r",
+        "r:/a",
+        "r/a:latest",
+        "r/A",
+        "r/a\n",
+    ],
+)
+def test_what_is_no_image_repository_is_refused(image):
+    with pytest.raises(ValidationError):
+        IMAGE.validate_python(image)
+
+
+def is_branch_to_git(name: str) -> bool:
+    command = ["git", "check-ref-format", "--branch", name]
+    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["main", "release/1.0", "a@b", "@a", "a{b}", "x.locks", "über", "HEADS", "a/HEAD"]
+)
+def test_a_branch_name_is_kept_as_written(name):
+    assert BRANCH.validate_python(name) == name
+    assert is_branch_to_git(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a..b",
+        "..",
+        ".a",
+        "a/.b",
+        "a.",
+        "a@{b",
+        "@{-1}",
+        "HEAD",
+        "a.lock",
+        "a.lock/b",
+        "/a",
+        "a/",
+        "a//b",
+        "-a",
+        "a b",
+        "a\n",
+        "a\x7f",
+        "a\x1fb",
+        "a~1",
+        "a^",
+        "a:b",
+        "a?",
+        "a*",
+        "[a",
+        "a\\b",
+        "",
+    ],
+)
+def test_what_git_does_not_take_for_a_branch_is_refused(name):
+    with pytest.raises(ValidationError):
+        BRANCH.validate_python(name)
+    assert not is_branch_to_git(name)
+
+
+@pytest.mark.parametrize("name", ["a`b", "@"])
+def test_a_branch_name_can_be_shown_between_backticks_and_is_no_other_word_for_head(name):
+    with pytest.raises(ValidationError, match="a branch name as Git takes it"):
+        BRANCH.validate_python(name)
+
+
+@given(st.text("ab./@{}-~`lock", min_size=1, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_git_takes_every_branch_name_that_is_accepted(name):
+    try:
+        BRANCH.validate_python(name)
+    except ValidationError:
+        return
+    assert is_branch_to_git(name)

@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 from datetime import timedelta
@@ -359,9 +360,20 @@ def test_an_unreadable_file_is_a_config_error(tmp_path: Path, monkeypatch: pytes
         raise PermissionError(13, "Permission denied")
 
     (tmp_path / "modelflight.yaml").write_text(FULL)
-    monkeypatch.setattr(Path, "open", refuse)  # file modes do not stop root, as whom containers run tests
+    monkeypatch.setattr("os.open", refuse)  # file modes do not stop root, as whom containers run tests
     with pytest.raises(ConfigInvalid, match="Permission denied"):
         load_project(tmp_path)
+
+
+@pytest.mark.parametrize("target", ["/proc/self/environ", "/dev/zero", "fifo"])
+def test_a_file_that_leads_somewhere_else_is_not_read(target: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "modelflight.yaml").symlink_to(target)
+    for path in (tmp_path, tmp_path / "modelflight.yaml"):
+        with pytest.raises(ConfigInvalid, match=r"modelflight\.yaml cannot be read") as caught:
+            load_project(path)
+        assert caught.value.why in ("It is a link that leads out of the folder.", "It is no regular file.")
+        assert caught.value.where == str(tmp_path / "modelflight.yaml")
 
 
 def test_a_file_in_another_encoding_names_the_line(tmp_path: Path) -> None:

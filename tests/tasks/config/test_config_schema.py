@@ -71,6 +71,14 @@ VALUES = st.sampled_from(
         "host/Upper",
         "host:80/x",
         "pull-request",
+        "../sources",
+        "host/a..b",
+        "main.lock",
+        "a//b",
+        "a/",
+        "a@{b",
+        "`a`",
+        "HEAD",
     ]
 )
 

@@ -15,6 +15,9 @@ numbers = st.floats(-1e6, 1e6, allow_nan=False)
 # What people write: a few digits behind the point.
 decimals = st.decimals(-1000, 1000, places=3).map(abs)
 
+FRESH = "registry.example.com/models/wine"
+PINNED = f"{FRESH}:v1@sha256:{'ab' * 32}"
+
 
 def gate(better: str = "higher", limit: float | None = None, tolerance: float = 0.0) -> Gate:
     side = {"higher": "minimum", "lower": "maximum"}[better]
@@ -23,7 +26,7 @@ def gate(better: str = "higher", limit: float | None = None, tolerance: float = 
 
 def passes(which: Gate, challenger: object, champion: object = None) -> bool:
     theirs = None if champion is None else {"score": champion}
-    return decide(which, {"score": challenger}, theirs, "image" if theirs else None).passed
+    return decide(which, {"score": challenger}, theirs, PINNED if theirs else FRESH).passed
 
 
 @pytest.mark.parametrize(
@@ -86,22 +89,25 @@ def test_a_metric_that_is_no_finite_number_is_refused_by_name(value):
 
 def test_a_missing_metric_is_told_with_those_that_are_there():
     with pytest.raises(MetricInvalid) as caught:
-        decide(gate(), {"loss": 0.1, "recall": 0.2}, None, None)
+        decide(gate(), {"loss": 0.1, "recall": 0.2}, None, FRESH)
     assert caught.value.why == "The run left: loss, recall."
 
 
 @pytest.mark.parametrize(
     "champion", [None, {}, {"loss": 1}, {"score": None}, {"score": math.nan}, {"score": "0.9"}]
 )
-def test_where_the_champions_metric_is_not_known_the_fixed_limit_decides(champion):
+def test_where_the_champions_metric_is_not_known_the_gate_is_shut_or_the_fixed_limit_decides(champion):
     for score, passed in ((0.5, True), (0.4, False)):
-        decision = decide(gate(limit=0.5), {"score": score}, champion, "image")
+        decision = decide(gate(limit=0.5), {"score": score}, champion, PINNED, accept_unknown_champion=True)
         assert decision.champion is None
         assert decision.passed is passed
+    shut = decide(gate(limit=0.5), {"score": 0.9}, champion, PINNED)
+    assert not shut.passed
+    assert "not known here" in shut.reasons[0]
 
 
 def test_the_table_says_what_was_compared_and_why_it_was_refused():
-    decision = decide(gate(limit=0.9, tolerance=0.01), {"score": 0.8}, {"score": 0.95}, "image")
+    decision = decide(gate(limit=0.9, tolerance=0.01), {"score": 0.8}, {"score": 0.95}, PINNED)
     rows = describe(decision)
     assert [row["score"] for row in rows[:-1]] == ["0.8", "0.95", "0.9"]
     assert [row["difference"] for row in rows[:-1]] == ["", "-0.15", "-0.1"]
@@ -109,6 +115,6 @@ def test_the_table_says_what_was_compared_and_why_it_was_refused():
         "refused: score 0.8 is below the minimum 0.9; "
         "score 0.8 is worse than the champion's 0.95 by more than the tolerance 0.01"
     )
-    first = describe(decide(gate("lower", limit=0.9), {"score": 0.8}, None, None))
+    first = describe(decide(gate("lower", limit=0.9), {"score": 0.8}, None, FRESH))
     assert [row["score"] for row in first] == ["0.8", "none serves yet", "0.9", "go"]
     assert first[2]["compared with"] == "maximum"

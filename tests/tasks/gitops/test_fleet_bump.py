@@ -6,7 +6,14 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from tasks.errors import FleetRefused, FleetTargetInvalid, InvalidInput, RepositoryUnreachable
+import tasks.gitops.repository
+from tasks.errors import (
+    ChampionChanged,
+    FleetRefused,
+    FleetTargetInvalid,
+    InvalidInput,
+    RepositoryUnreachable,
+)
 from tasks.gitops.bump import bump, serving_image
 from tasks.gitops.repository import FleetRepository
 from tasks.gitops.target import FleetTarget
@@ -92,10 +99,54 @@ def test_the_same_image_under_a_new_release_id_is_a_new_commit(fleet: "BareFleet
     assert fleet.read(FILE) == fleet.manifest(V1, SECOND)
 
 
-def test_another_image_under_the_same_release_id_is_a_new_commit(fleet: "BareFleet") -> None:
-    release(fleet.target())
-    assert release(fleet.target(), V2, FIRST).created
-    assert fleet.read(FILE) == fleet.manifest(V2, FIRST)
+def test_another_image_under_the_same_release_id_is_refused(fleet: "BareFleet") -> None:
+    first = release(fleet.target())
+    with pytest.raises(FleetRefused) as caught:
+        release(fleet.target(), V2, FIRST)
+    assert V1 in caught.value.why
+    assert V2 in caught.value.why
+    assert "--attempt" in caught.value.next_step
+    assert fleet.log()[-1] == first.commit
+
+
+def test_a_release_that_was_replaced_is_found_and_said_not_to_be_current(fleet: "BareFleet") -> None:
+    first = release(fleet.target())
+    assert (first.created, first.current) == (True, True)
+    assert release(fleet.target(), V2, SECOND).current
+    again = release(fleet.target())
+    assert (again.commit, again.created, again.current) == (first.commit, False, False)
+    assert fleet.read(FILE) == fleet.manifest(V2, SECOND)
+
+
+def test_what_the_caller_did_not_expect_is_not_replaced(fleet: "BareFleet") -> None:
+    def bump_expecting(expected: str | None, image: str, release_id: ReleaseId) -> FleetCommit:
+        return bump(
+            fleet.target(), image=image, release_id=release_id, subject="S", trailers={}, expected=expected
+        )
+
+    assert bump_expecting(IMAGE, V1, FIRST).created
+    before = fleet.log()
+    with pytest.raises(ChampionChanged) as caught:
+        bump_expecting(IMAGE, V2, SECOND)
+    assert V1 in caught.value.why
+    assert fleet.log() == before
+    assert not bump_expecting(IMAGE, V1, FIRST).created  # its own commit is no surprise
+    assert bump_expecting(V1, V2, SECOND).created
+
+
+def test_without_a_release_id_only_the_head_counts(fleet: "BareFleet") -> None:
+    def bump_by_hand(image: str) -> FleetCommit:
+        return bump(fleet.target(), image=image, release_id=None, subject="By hand", trailers={})
+
+    rollout_id = b"modelflight.dev/rollout-id: none"
+    assert bump_by_hand(V1).created
+    assert not bump_by_hand(V1).created
+    assert bump_by_hand(V2).created
+    back = bump_by_hand(V1)
+    assert back.created
+    assert V1.encode() in fleet.read(FILE)
+    assert rollout_id in fleet.read(FILE)
+    assert "Release-Id" not in fleet.word("log", "-1", "--format=%B", back.commit)
 
 
 def test_an_image_that_a_person_set_needs_no_commit(empty_fleet: "BareFleet") -> None:
@@ -205,6 +256,7 @@ def test_a_partial_clone_fetches_the_folders_files_at_once(
     fleet.commit({f"apps/wine/{number}.yaml": f"x: {number}\n".encode() for number in range(20)})
     trace = tmp_path / "trace"
     monkeypatch.setenv("GIT_TRACE", str(trace))
+    monkeypatch.setattr(tasks.gitops.repository, "partial", lambda _address: ("--filter=blob:none",))
     target = FleetTarget(f"file://{fleet.directory}", "main", "apps/wine", IMAGE)
     assert release(target).created
     fetches = [

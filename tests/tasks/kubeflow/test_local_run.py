@@ -18,6 +18,7 @@ import pytest
 from tasks.errors import NotSupported, StepFailed
 from tasks.kubeflow import local_run
 from tasks.kubeflow.local_run import run_pipeline
+from tasks.release import TrainedModel
 from tests.tasks.kubeflow.pipelines import a, pipeline
 
 TOP = Path(__file__).parents[3]
@@ -31,6 +32,9 @@ def test_a_run_keeps_to_its_folder_and_leaves_nothing_running(tmp_path, monkeypa
     monkeypatch.setenv("IPYTHONDIR", str(user / "ipython"))
     monkeypatch.setenv("XDG_CACHE_HOME", str(user / "cache"))
     monkeypatch.setenv("MPLBACKEND", "TkAgg")
+    monkeypatch.setenv("PREFECT_API_KEY", "pnu_secret")
+    monkeypatch.setenv("MODELFLIGHT_HOME", str(user))
+    monkeypatch.setenv("KEPT", "kept")
     here, token = Path.cwd(), f"left-behind-{uuid4().hex}"
     stale = tmp_path / "runs" / str(ID)
     (stale / "steps/load-step/read-only").mkdir(parents=True)
@@ -57,6 +61,8 @@ def test_a_run_keeps_to_its_folder_and_leaves_nothing_running(tmp_path, monkeypa
     )
     train = (
         "import os, subprocess, sys\n"
+        "assert os.environ['KEPT'] == 'kept'\n"
+        "assert not [name for name in os.environ if name.startswith(('PREFECT_', 'MODELFLIGHT_'))]\n"
         "assert 'LEAKED' not in os.environ and '/leaked' not in sys.path\n"
         "assert os.getcwd() == os.environ['HOME'] != weather['HOME'] == weather['cwd']\n"
         f"assert not [p for p in os.listdir('/proc') if p.isdigit() and p != str(os.getpid())\n"
@@ -81,6 +87,7 @@ def test_a_run_keeps_to_its_folder_and_leaves_nothing_running(tmp_path, monkeypa
         "train-step ...",
         "train-step done in N s",
     ]
+    assert stale.stat().st_mode & 0o777 == 0o700
     assert not (stale / "steps/load-step/read-only").exists()
     assert (stale / "steps/load-step/home/figure.png").exists()
     assert (stale / "steps/load-step/log.txt").stat().st_size > 50 << 20
@@ -183,11 +190,20 @@ def test_runs_at_once_do_not_meet_and_the_same_run_is_made_once(tmp_path):
     cells = "import os, time, uuid\ntime.sleep(1)\nmodel = uuid.uuid4().hex\nopen('here', 'x').close()"
     ir = pipeline(tmp_path / "ir.yaml", a("train", cells, leaves=("model",)))
     ids = [ID, ID, uuid4()]
+    lines: list[list[str]] = [[], [], []]
+
+    def run(number: int) -> TrainedModel:
+        return run_pipeline(ir, ids[number], tmp_path / "runs", identity="i", progress=lines[number].append)
+
     with ThreadPoolExecutor(3) as pool:
-        results = list(pool.map(lambda each: run_pipeline(ir, each, tmp_path / "runs", identity="i"), ids))
+        results = list(pool.map(run, range(3)))
     models = [(result.directory / "model.dillpkl").read_bytes() for result in results]
     assert results[0] == results[1]
     assert models[0] == models[1] != models[2]
+    waited = ["waiting for another release with the same run", "already done, kept from the earlier run"]
+    assert waited in lines[:2]
+    assert lines[2][0] == "train-step ..."
+    assert (tmp_path / "runs").stat().st_mode & 0o777 == 0o700
 
 
 @pytest.fixture

@@ -15,7 +15,9 @@ from tests.tasks.test_annotations import COMMIT, plan
 
 TRAINED = TrainedModel(UUID(int=7), Path("/m"), ("model.joblib",), {"score": 0.75, "loss": math.nan})
 IMAGE = ModelImage("registry.example.com/models/wine", "tag", Digest("sha256:" + "a" * 64), 10, Path("/l"))
-FLEET = FleetCommit(CommitSha("f" * 40), "main", "apps/wine/deployment.yaml", "diff", created=True)
+FLEET = FleetCommit(
+    CommitSha("f" * 40), "main", "apps/wine/deployment.yaml", "diff", created=True, current=True
+)
 
 
 def record(trained: TrainedModel = TRAINED, fleet: FleetCommit = FLEET, attempt: int = 1) -> bytes:

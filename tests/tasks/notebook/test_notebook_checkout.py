@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import AddressInvalid, CommitNotFound, RepositoryUnreachable
+from tasks.errors import AddressInvalid, CommitNotFound, RepositoryRefused, RepositoryUnreachable
 from tasks.notebook.checkout import check_out
 from tests.repositories import Repositories, git
 
@@ -99,13 +99,23 @@ def test_an_empty_repository_has_no_commit(repositories, sources):
     assert caught.value.why == "The repository has no commits yet."
 
 
-@pytest.mark.parametrize("address", ["{0}/nowhere.git", "file://{0}/nowhere.git", "http://127.0.0.1:9/x.git"])
-def test_a_repository_that_is_not_there_may_come_back(address, sources, tmp_path):
+@pytest.mark.parametrize(
+    ("address", "error", "retryable"),
+    [
+        ("{0}/nowhere.git", RepositoryRefused, False),
+        ("file://{0}/nowhere.git", RepositoryRefused, False),
+        ("{0}", RepositoryRefused, False),
+        ("http://127.0.0.1:9/x.git", RepositoryUnreachable, True),
+    ],
+)
+def test_a_repository_that_does_not_answer_may_come_back_and_one_that_is_not_there_will_not(
+    address, error, retryable, sources, tmp_path
+):
     address = address.format(tmp_path)
-    with pytest.raises(RepositoryUnreachable) as caught:
+    with pytest.raises(error) as caught:
         check_out(address, "HEAD", sources)
-    assert caught.value.retryable
-    assert caught.value.where == address
+    assert caught.value.retryable is retryable
+    assert address in caught.value.where
     assert caught.value.why
     assert left_over(sources) == []
 
@@ -135,6 +145,48 @@ def test_a_shallow_working_copy_works_as_ci_systems_make_it(scheme, repositories
     assert (found.directory / "a.txt").read_text() == "two"
 
 
+def test_a_hooks_own_repository_is_left_alone(repositories, sources, tmp_path, monkeypatch):
+    commit = repositories.push({"a.txt": "one"})
+    git(tmp_path, "clone", "--quiet", str(repositories.fleet), "victim")
+    victim = tmp_path / "victim"
+    before = (git(victim, "status", "--branch", "--porcelain"), git(victim, "log", "--all", "--format=%H"))
+    monkeypatch.setenv("GIT_DIR", str(victim / ".git"))
+    monkeypatch.setenv("GIT_WORK_TREE", str(victim))
+    monkeypatch.setenv("GIT_INDEX_FILE", str(victim / ".git" / "index"))
+    found = check_out(str(repositories.notebooks), "HEAD", sources)
+    assert found.commit == commit
+    assert (found.directory / "a.txt").read_text() == "one"
+    monkeypatch.undo()
+    assert before == (
+        git(victim, "status", "--branch", "--porcelain"),
+        git(victim, "log", "--all", "--format=%H"),
+    )
+
+
+def test_a_working_copy_that_is_on_no_branch_is_released_as_it_stands(repositories, sources, tmp_path):
+    repositories.push({"a.txt": "one"})
+    git(tmp_path, "clone", "--quiet", str(repositories.notebooks), "copy")
+    git(tmp_path / "copy", "checkout", "--quiet", "--detach")
+    git(tmp_path / "copy", "commit", "--quiet", "--allow-empty", "--message", "On no branch")
+    commit = git(tmp_path / "copy", "rev-parse", "HEAD")
+    for revision in ("HEAD", commit):
+        assert check_out(str(tmp_path / "copy"), revision, sources).commit == commit
+
+
+def test_a_date_beyond_all_calendars_is_refused(repositories, sources, tmp_path):
+    tree = git(repositories.fleet, "rev-parse", "main^{tree}")
+    text = (
+        f"tree {tree}\nauthor A <a@b> 999999999999999 +0000\ncommitter A <a@b> 999999999999999 +0000\n\nx\n"
+    )
+    (tmp_path / "commit").write_text(text)
+    commit = git(
+        repositories.fleet, "hash-object", "-t", "commit", "-w", "--literally", str(tmp_path / "commit")
+    )
+    git(repositories.fleet, "update-ref", "refs/heads/odd", commit)
+    with pytest.raises(CommitNotFound, match="date"):
+        check_out(str(repositories.fleet), "odd", sources)
+
+
 def test_a_known_commit_needs_no_repository(repositories, sources):
     commit = repositories.push({"a.txt": "one"}, "Subject")
     address = str(repositories.notebooks)
@@ -142,14 +194,14 @@ def test_a_known_commit_needs_no_repository(repositories, sources):
     shutil.rmtree(repositories.notebooks)
     assert check_out(address, commit, sources) == first
     for revision in ("HEAD", "main", commit[:12]):
-        with pytest.raises(RepositoryUnreachable):
+        with pytest.raises(RepositoryRefused):
             check_out(address, revision, sources)
 
 
 def test_a_commit_is_known_for_the_repository_that_it_came_from_only(repositories, sources, tmp_path):
     commit = repositories.push({"a.txt": "one"})
     check_out(str(repositories.notebooks), commit, sources)
-    with pytest.raises(RepositoryUnreachable):
+    with pytest.raises(RepositoryRefused):
         check_out(str(tmp_path / "other.git"), commit, sources)
     shutil.copytree(repositories.notebooks, tmp_path / "other.git")
     found = check_out(str(tmp_path / "other.git"), commit, sources)

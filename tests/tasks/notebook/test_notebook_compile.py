@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from importlib.metadata import version
 from pathlib import Path
 from uuid import uuid4
 
@@ -198,20 +199,27 @@ def test_the_identity_changes_with_what_goes_into_the_pipeline_and_nothing_else(
     ]
     (tmp_path / "small.ipynb").write_text(small_notebook() + "\n")
     others.append(identity())
+    monkeypatch.setattr(
+        "tasks.notebook.compile.version", lambda name: "9.9" if name == "modelflight" else version(name)
+    )
+    others.append(identity())
     assert len({base, *others}) == 1 + len(others)
 
 
 @pytest.mark.parametrize(
     ("lock", "said"),
     [
-        ("a==1\nb>=2\n", "'b>=2' is not pinned"),
-        ("b", "'b' is not pinned"),
-        ("b==1.*", "not pinned"),
-        ("b==1,>=0", "not pinned"),
-        ("b @ https://user:secret@host/b.whl", "not pinned"),
-        ("this is no requirement", "not pinned"),
-        ("-r base.txt", "option -r is not understood"),
-        ("--index-url=https://user:secret@host/simple", "option --index-url is not understood"),
+        ("a==1\nb>=2\n", "2: is not pinned"),
+        ("# x \\\na==1 \\\n  --hash=sha256:aa\r\n\nc>=secret \\\n --hash=sha256:bb", "5: is not pinned"),
+        ("a==1 \\\r\n --hash=sha256:aa\r\nb", "3: is not pinned"),
+        ("b \\", "1: is not pinned"),
+        ("b==1.*", "1: is not pinned"),
+        ("b==1,>=0", "1: is not pinned"),
+        ("b @ https://user:secret@host/b.whl", "1: is not pinned"),
+        ("AWS_KEY=secret", "1: is not pinned"),
+        ("-r secret.txt", "1: are not understood"),
+        ("-usecret", "1: are not understood"),
+        ("--index-url=https://user:secret@host/simple", "1: are not understood"),
     ],
 )
 def test_what_is_not_pinned_is_refused_before_kale_starts(lock, said, tmp_path, monkeypatch):
@@ -222,9 +230,10 @@ def test_what_is_not_pinned_is_refused_before_kale_starts(lock, said, tmp_path, 
         compile_notebook(
             tmp_path, settings(environment={"requirements": "requirements.lock"}), tmp_path / "p"
         )
-    assert said in caught.value.what
+    line, what = said.split(": ")
+    assert what in caught.value.what
     assert "secret" not in str(caught.value)
-    assert caught.value.where == "requirements.lock"
+    assert caught.value.where == f"requirements.lock:{line}"
     assert "uv pip compile" in caught.value.next_step
     assert not (tmp_path / "p").exists()
 
@@ -232,7 +241,12 @@ def test_what_is_not_pinned_is_refused_before_kale_starts(lock, said, tmp_path, 
 def test_a_lock_that_cannot_be_read_is_named(tmp_path):
     (tmp_path / "small.ipynb").write_text(small_notebook())
     (tmp_path / "binary.lock").write_bytes(b"\xff\xfe")
-    for name in ("missing.lock", "binary.lock"):
+    (tmp_path / "link.lock").symlink_to("/proc/self/environ")
+    (tmp_path / "endless.lock").symlink_to("/dev/zero")
+    os.mkfifo(tmp_path / "fifo.lock")
+    with (tmp_path / "large.lock").open("wb") as file:
+        file.truncate(5 * 1024**2 + 1)
+    for name in (f"{name}.lock" for name in ("missing", "binary", "link", "endless", "fifo", "large")):
         with pytest.raises(NotebookInvalid, match="cannot be read") as caught:
             compile_notebook(tmp_path, settings(environment={"requirements": name}), tmp_path / "p")
         assert caught.value.where == name
@@ -255,6 +269,33 @@ def test_kales_own_refusal_comes_through_in_plain_words_and_nothing_else(cell, w
     assert caught.value.next_step
     assert capfd.readouterr() == ("", "")
     assert not (tmp_path / "p").exists()
+
+
+def test_kales_process_gets_neither_our_keys_nor_a_folder_beside_its_own(tmp_path, monkeypatch):
+    for name in ("PREFECT_API_KEY", "MODELFLIGHT_HOME", "KALE_PIP_INDEX_URLS"):
+        monkeypatch.setenv(name, "secret")
+    monkeypatch.setenv("KEPT", "kept")
+    (tmp_path / "small.ipynb").write_text(small_notebook())
+    program = tmp_path / "python"
+    program.write_text(
+        '#!/bin/sh\nenv >&2\n[ "$TMPDIR" = "$PWD" ] && [ "$HOME" = "$PWD" ] || exit 4\nexit 3\n'
+    )
+    program.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(program))
+    said: list[str] = []
+    real = subprocess.run
+
+    def run(*arguments, **options):
+        done = real(*arguments, **options)
+        said.append(done.stderr)
+        assert done.returncode == 3
+        return done
+
+    monkeypatch.setattr(subprocess, "run", run)
+    with pytest.raises(CompileFailed, match="died"):
+        compile_notebook(tmp_path, settings(), tmp_path / "p")
+    assert "KEPT=kept" in said[0]
+    assert "secret" not in said[0]
 
 
 KILLED = """

@@ -3,7 +3,7 @@
 import contextlib
 import copy
 import json
-from pathlib import Path
+import os
 from typing import Any
 
 import pytest
@@ -12,22 +12,20 @@ from hypothesis import strategies as st
 
 from tasks.errors import NotebookInvalid
 from tasks.notebook.compile import mark_cells
-from tasks.notebook.document import read_notebook
+from tasks.notebook.document import Notebook, parse_notebook, read_notebook
 from tests.repositories import EXAMPLE, code, notebook, small_notebook
 
 MARKDOWN = {"cell_type": "markdown", "metadata": {"tags": ["step:ghost"]}, "source": "# Title"}
 TRAIN = code("model = 1\nmodel", "step:train")
 
 
-def write(folder: Path, text: str) -> Path:
-    path = folder / "n.ipynb"
-    path.write_text(text)
-    return path
+def parsed(text: str) -> Notebook:
+    return parse_notebook(text.encode(), "n.ipynb")
 
 
-def refused(folder: Path, text: str) -> NotebookInvalid:
+def refused(text: str) -> NotebookInvalid:
     with pytest.raises(NotebookInvalid) as caught:
-        read_notebook(write(folder, text), "sub/n.ipynb")
+        parse_notebook(text.encode(), "sub/n.ipynb")
     assert caught.value.where.startswith("sub/n.ipynb")
     assert caught.value.what
     assert caught.value.next_step
@@ -35,13 +33,13 @@ def refused(folder: Path, text: str) -> NotebookInvalid:
 
 
 def test_the_example_is_read():
-    found = read_notebook(EXAMPLE / "wine.ipynb", "wine.ipynb")
+    found = read_notebook(EXAMPLE, "wine.ipynb")
     assert found.steps == ("load", "split", "train", "evaluate")
     assert found.parameters == {"trees": 10, "depth": 2, "held_out": 0.4}
     assert found.metrics == ("accuracy",)
 
 
-def test_cells_count_by_their_tags_wherever_they_stand(tmp_path):
+def test_cells_count_by_their_tags_wherever_they_stand():
     listed = code("", "step:load") | {"source": ["data = [1]\n", "data"]}
     text = notebook(
         MARKDOWN,
@@ -60,7 +58,7 @@ def test_cells_count_by_their_tags_wherever_they_stand(tmp_path):
         code("print(recall)"),
         code("scratch", "skip"),
     )
-    found = read_notebook(write(tmp_path, text), "n.ipynb")
+    found = parsed(text)
     assert found.steps == ("load", "train")
     assert found.parameters == {"rate": 0.5, "NAME": "its", "count": 16, "flag": True}
     assert found.metrics == ("loss", "r2_score", "recall")
@@ -75,9 +73,9 @@ def test_cells_count_by_their_tags_wherever_they_stand(tmp_path):
     ]
 
 
-def test_cell_magics_keep_their_last_line(tmp_path):
+def test_cell_magics_keep_their_last_line():
     text = notebook(code("%%time\nmodel = 1", "step:train"), code("  ", "step:train"))
-    marked = mark_cells(read_notebook(write(tmp_path, text), "n.ipynb"))
+    marked = mark_cells(parsed(text))
     assert [cell["source"] for cell in marked["cells"]] == ["%%time\nmodel = 1", "  "]
 
 
@@ -85,7 +83,7 @@ def test_a_missing_notebook_or_a_folder_is_named(tmp_path):
     (tmp_path / "folder.ipynb").mkdir()
     for name, what in (("no.ipynb", "does not exist"), ("folder.ipynb", "cannot be read")):
         with pytest.raises(NotebookInvalid, match=what) as caught:
-            read_notebook(tmp_path / name, name)
+            read_notebook(tmp_path, name)
         assert caught.value.where == name
         assert caught.value.next_step
 
@@ -99,28 +97,43 @@ def test_a_missing_notebook_or_a_folder_is_named(tmp_path):
         ('{"nbformat": ' + "9" * 5000 + "}", "sub/n.ipynb", "digits"),
     ],
 )
-def test_text_that_is_no_json_is_placed(text, where, why, tmp_path):
-    error = refused(tmp_path, text)
+def test_text_that_is_no_json_is_placed(text, where, why):
+    error = refused(text)
     assert error.what == "The notebook is no valid JSON."
     assert error.where == where
     assert why in error.why
 
 
 @pytest.mark.parametrize("line", [1, 5, 9])
-def test_a_committed_merge_conflict_is_named_with_its_line(line, tmp_path):
+def test_a_committed_merge_conflict_is_named_with_its_line(line):
     lines = json.dumps(json.loads(small_notebook()), indent=1).splitlines()
     lines[line - 1 : line - 1] = ["<<<<<<< HEAD"]
     lines[line + 3 : line + 3] = ["=======", ">>>>>>> topic"]
-    error = refused(tmp_path, "\n".join(lines))
+    error = refused("\n".join(lines))
     assert error.where == f"sub/n.ipynb:{line}"
     assert error.why == "A merge conflict was committed."
 
 
-def test_bytes_that_are_no_text_are_refused(tmp_path):
-    path = tmp_path / "n.ipynb"
-    path.write_bytes(b'{"cells": "\xff"}')
+def test_bytes_that_are_no_text_are_refused():
     with pytest.raises(NotebookInvalid, match="cannot be read"):
-        read_notebook(path, "n.ipynb")
+        parse_notebook(b'{"cells": "\xff"}', "n.ipynb")
+
+
+@pytest.mark.parametrize("target", ["/proc/self/environ", "/dev/zero", "fifo"])
+def test_a_notebook_that_leads_somewhere_else_is_not_read(target, tmp_path):
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "n.ipynb").symlink_to(target)
+    with pytest.raises(NotebookInvalid, match="cannot be read") as caught:
+        read_notebook(tmp_path, "n.ipynb")
+    assert caught.value.where == "n.ipynb"
+    assert caught.value.why in ("It is a link that leads out of the folder.", "It is no regular file.")
+
+
+def test_a_notebook_larger_than_the_limit_is_refused(tmp_path):
+    with (tmp_path / "n.ipynb").open("wb") as file:
+        file.truncate(100 * 1024**2 + 1)
+    with pytest.raises(NotebookInvalid, match=r"larger than 100 MiB\."):
+        read_notebook(tmp_path, "n.ipynb")
 
 
 @pytest.mark.parametrize(
@@ -141,8 +154,8 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
         ),
     ],
 )
-def test_a_notebook_of_another_format_or_language_is_refused(change, why, tmp_path):
-    assert refused(tmp_path, json.dumps(json.loads(small_notebook()) | change)).why == why
+def test_a_notebook_of_another_format_or_language_is_refused(change, why):
+    assert refused(json.dumps(json.loads(small_notebook()) | change)).why == why
 
 
 @pytest.mark.parametrize(
@@ -157,17 +170,17 @@ def test_a_notebook_of_another_format_or_language_is_refused(change, why, tmp_pa
         ({"source": 7}, "source is 7"),
     ],
 )
-def test_a_broken_cell_is_named(change, why, tmp_path):
-    error = refused(tmp_path, notebook(MARKDOWN, TRAIN | change))
+def test_a_broken_cell_is_named(change, why):
+    error = refused(notebook(MARKDOWN, TRAIN | change))
     assert error.where == "sub/n.ipynb, cell 2"
     assert why in error.why
 
 
 @pytest.mark.parametrize("cell", [None, [], "code", {}, {"source": "x"}])
-def test_a_cell_that_is_none_is_named(cell, tmp_path):
+def test_a_cell_that_is_none_is_named(cell):
     document = json.loads(small_notebook())
     document["cells"].insert(1, cell)
-    assert refused(tmp_path, json.dumps(document)).where == "sub/n.ipynb, cell 2"
+    assert refused(json.dumps(document)).where == "sub/n.ipynb, cell 2"
 
 
 @pytest.mark.parametrize(
@@ -187,8 +200,8 @@ def test_a_cell_that_is_none_is_named(cell, tmp_path):
         ([TRAIN, code("", "notebook:other")], ", cell 2", "another notebook"),
     ],
 )
-def test_tags_that_make_no_pipeline_are_refused_with_their_cell(cells, where, what, tmp_path):
-    error = refused(tmp_path, notebook(*cells))
+def test_tags_that_make_no_pipeline_are_refused_with_their_cell(cells, where, what):
+    error = refused(notebook(*cells))
     assert error.where == f"sub/n.ipynb{where}"
     assert what in error.what
 
@@ -219,28 +232,28 @@ def test_tags_that_make_no_pipeline_are_refused_with_their_cell(cells, where, wh
         ("a = 9007199254740993", 1, "lose digits"),
     ],
 )
-def test_a_parameter_that_a_pipeline_cannot_carry_is_placed(source, line, said, tmp_path):
-    error = refused(tmp_path, notebook(TRAIN, code(source, "pipeline-parameters")))
+def test_a_parameter_that_a_pipeline_cannot_carry_is_placed(source, line, said):
+    error = refused(notebook(TRAIN, code(source, "pipeline-parameters")))
     assert error.where == "sub/n.ipynb, cell 2" + (f", line {line}" if line else "")
     assert said in error.why
 
 
-def test_half_a_character_in_the_parameters_cell_is_refused(tmp_path):
+def test_half_a_character_in_the_parameters_cell_is_refused():
     text = notebook(TRAIN, code("a = 'HERE'", "pipeline-parameters")).replace("HERE", "\\ud800")
-    assert refused(tmp_path, text).where == "sub/n.ipynb, cell 2"
+    assert refused(text).where == "sub/n.ipynb, cell 2"
 
 
-def test_an_odd_escape_in_a_parameter_is_no_problem(tmp_path):
+def test_an_odd_escape_in_a_parameter_is_no_problem():
     text = notebook(TRAIN, code(r"pattern = '\d+'", "pipeline-parameters"))
-    assert read_notebook(write(tmp_path, text), "n").parameters == {"pattern": r"\d+"}
+    assert parsed(text).parameters == {"pattern": r"\d+"}
 
 
-def test_parameters_that_differ_in_case_only_are_refused(tmp_path):
+def test_parameters_that_differ_in_case_only_are_refused():
     cells = (
         code("Rate = 1\ndepth = 1", "pipeline-parameters"),
         code("RATE = 2\ndepth = 2", "pipeline-parameters"),
     )
-    error = refused(tmp_path, notebook(TRAIN, *cells))
+    error = refused(notebook(TRAIN, *cells))
     assert error.what == "Parameters differ in upper and lower case only: rate."
 
 
@@ -257,8 +270,8 @@ def test_parameters_that_differ_in_case_only_are_refused(tmp_path):
         "print(_a)",
     ],
 )
-def test_other_code_in_the_metrics_cell_is_placed(line, tmp_path):
-    error = refused(tmp_path, notebook(TRAIN, code(f"print(loss)\n\n{line}", "pipeline-metrics")))
+def test_other_code_in_the_metrics_cell_is_placed(line):
+    error = refused(notebook(TRAIN, code(f"print(loss)\n\n{line}", "pipeline-metrics")))
     assert error.where == "sub/n.ipynb, cell 2, line 3"
     assert error.why == f"Found: {line}"
 
@@ -314,18 +327,8 @@ def test_a_notebook_with_any_one_part_replaced_is_read_or_refused(place, value):
     read_or_refused(json.dumps(document))
 
 
-class Text:
-    """Stands for a file, as `read_notebook` reads it, so that a thousand examples write none."""
-
-    def __init__(self, text: str) -> None:
-        self.text = text
-
-    def read_text(self, encoding: str) -> str:
-        return self.text.encode(encoding, "replace").decode(encoding)
-
-
 def read_or_refused(text: str) -> None:
     with contextlib.suppress(NotebookInvalid):
-        read = read_notebook(Text(text), "n.ipynb")
+        read = parse_notebook(text.encode("utf-8", "replace"), "n.ipynb")
         assert read.steps
         mark_cells(read)

@@ -84,7 +84,9 @@ def made(number: int, *, verdict: Verdict = Verdict.UNTRACKED, subject: str = "G
     image = ModelImage(
         "registry.example.com/models/wine", f"tag-{number}", digest, 48_301_112, Path("layout")
     )
-    fleet_commit = FleetCommit(CommitSha(f"{number + 200:02x}" * 20), "main", "apps/wine", DIFF, created=True)
+    fleet_commit = FleetCommit(
+        CommitSha(f"{number + 200:02x}" * 20), "main", "apps/wine", DIFF, created=True, current=True
+    )
     refused = verdict is Verdict.REFUSED
     challenger = 0.8889 if refused else 0.93 + number / 1000
     reasons = ("accuracy 0.8889 is below the minimum 0.9", "it is worse than the champion") if refused else ()
@@ -99,7 +101,9 @@ def made(number: int, *, verdict: Verdict = Verdict.UNTRACKED, subject: str = "G
             Path("checkout"),
         ),
         metrics={"accuracy": challenger, "log_loss": 0.11875},
-        decision=GateDecision("accuracy", "higher", challenger, 0.93, str(digest), 0.9, 0.01, reasons),
+        decision=GateDecision(
+            "accuracy", "higher", challenger, 0.93, str(digest), 0.9, 0.01, reasons, str(digest)
+        ),
         image=None if refused else image,
         fleet_commit=None if refused else fleet_commit,
         verdict=verdict,
@@ -218,7 +222,7 @@ def test_gate_table_has_all_numbers_to_the_same_decimals(page: Page):
 
 
 def test_where_lower_is_better_the_words_turn_round():
-    decision = GateDecision("error", "lower", 0.2, 0.1, "image", 0.15, 0.0, ("too high",))
+    decision = GateDecision("error", "lower", 0.2, 0.1, "image", 0.15, 0.0, ("too high",), "image")
     text = Page(render_report([replace(FOUR[2], decision=decision)])).text
     assert "Difference+0.1000the challenger is worse (lower is better)" in text
     assert "must have at most this" in text
@@ -379,7 +383,7 @@ scores = st.floats(-1e4, 1e4).map(lambda value: round(value, 7))
 
 @given(challenger=scores, limit=scores, champion=st.none() | scores)
 def test_numbers_that_differ_are_never_written_alike(challenger, limit, champion):
-    decision = GateDecision("m", "higher", challenger, champion, None, limit, 0.0, ())
+    decision = GateDecision("m", "higher", challenger, champion, None, limit, 0.0, (), "image")
     places = decimals(decision)
     for rival in (limit, champion):
         if rival is not None and challenger != rival:
@@ -387,5 +391,5 @@ def test_numbers_that_differ_are_never_written_alike(challenger, limit, champion
 
 
 def test_what_binary_fractions_leave_is_not_written_out():
-    decision = GateDecision("m", "higher", 0.1 + 0.2, 0.3, None, None, 0.0, ())
+    decision = GateDecision("m", "higher", 0.1 + 0.2, 0.3, None, None, 0.0, (), "image")
     assert decimals(decision) == 4

@@ -1,0 +1,68 @@
+"""What a model asks for and its notebook cannot give is an input mistake, told before anything runs."""
+
+import pytest
+
+from tasks.errors import NotebookInvalid, NotSupported, ParameterInvalid
+from tasks.model import Model
+from tasks.notebook.fit import check_model
+from tests.repositories import code, notebook, small_notebook
+
+
+def model(**changes: object) -> Model:
+    return Model.model_validate(
+        {
+            "name": "small",
+            "notebook": "small.ipynb",
+            "gate": {"metric": "score"},
+            "image": "registry.example.com/models/small",
+            "fleet": {"repository": "../fleet.git", "path": "apps/small"},
+        }
+        | changes
+    )
+
+
+@pytest.fixture
+def directory(tmp_path):
+    (tmp_path / "small.ipynb").write_text(small_notebook())
+    return tmp_path
+
+
+def test_a_model_that_fits_gives_its_notebook(directory):
+    found = check_model(model(parameters={"weight": 3}), directory)
+    assert (found.name, found.steps, found.metrics) == ("small.ipynb", ("train", "evaluate"), ("score",))
+    assert found.parameters == {"weight": 9}
+
+
+def test_a_metric_that_the_notebook_does_not_print_is_wrong_input(directory):
+    with pytest.raises(NotebookInvalid, match="does not produce the gate's metric 'loss'") as caught:
+        check_model(model(gate={"metric": "loss"}), directory)
+    assert caught.value.exit_code == 2
+    assert caught.value.where == "modelflight.yaml: models.small.gate.metric"
+    assert caught.value.why == "Its pipeline-metrics cell prints: score."
+    assert "`print(loss)`" in caught.value.next_step
+
+
+def test_a_notebook_without_metrics_says_so(directory):
+    (directory / "small.ipynb").write_text(notebook(code("model = 1\nmodel", "step:train")))
+    with pytest.raises(NotebookInvalid, match="prints: nothing"):
+        check_model(model(), directory)
+
+
+def test_a_parameter_that_the_notebook_does_not_have_is_named_with_its_model(directory):
+    with pytest.raises(ParameterInvalid) as caught:
+        check_model(model(parameters={"height": 1}), directory)
+    assert "models.small" in caught.value.where
+
+
+@pytest.mark.parametrize(
+    ("changes", "where"),
+    [
+        ({"fleet": {"repository": "../f", "path": "a", "mode": "pull-request"}}, "fleet.mode"),
+        ({"approval": "before_bump"}, "approval"),
+    ],
+)
+def test_what_this_version_cannot_do_is_refused(changes, where, directory):
+    with pytest.raises(NotSupported) as caught:
+        check_model(model(**changes), directory)
+    assert caught.value.where == f"modelflight.yaml: models.small.{where}"
+    assert caught.value.next_step
