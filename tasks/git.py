@@ -13,7 +13,7 @@ from tasks.errors import AddressInvalid, NotSupported, RepositoryRefused, Reposi
 if TYPE_CHECKING:
     from git import Git
 
-# What terminals act on, ECMA-48 section 5: CSI sequences, strings like OSC, other escapes, C0 and C1 controls.
+# What terminals act on (ECMA-48, section 5): CSI sequences, strings like OSC, other escapes, single controls.
 _CONTROL = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
@@ -25,8 +25,8 @@ _CONTROL = re.compile(
 _CONFIG = {"protocol.ext.allow": "never", "gc.auto": "0"}
 
 # A Git hook that starts us names its own repository in these, and our commands would work on that one.
-# GitPython hands on our whole environment and can only add to it, so they go out of it; an empty GIT_DIR is not
-# the same as none. (See `git rev-parse --local-env-vars`; settings in GIT_CONFIG_* are kept.)
+# GitPython hands on our whole environment and can only add to it, so they go out of our own; an empty GIT_DIR
+# is not the same as none. (See `git rev-parse --local-env-vars`; settings in GIT_CONFIG_* are kept.)
 _OF_ANOTHER_REPOSITORY = (
     "GIT_DIR",
     "GIT_WORK_TREE",
@@ -63,12 +63,12 @@ def git_at(directory: Path) -> "Git":
     Raises:
         NotSupported: there is no `git` on the PATH.
     """
+    for name in _OF_ANOTHER_REPOSITORY:
+        os.environ.pop(name, None)
     try:
         from git import Git
     except ImportError:  # GitPython looks for the program when it is imported
         raise _no_git() from None
-    for name in _OF_ANOTHER_REPOSITORY:
-        os.environ.pop(name, None)
     git = Git(directory)
     git.update_environment(**quiet_environment(os.environ))
     default = "" if "GIT_SSH" in os.environ else "ssh"
@@ -110,6 +110,7 @@ def reaching(address: str, what: str) -> Iterator[None]:
 
     Raises:
         RepositoryUnreachable: a git command failed; `why` is what Git said, without credentials.
+        RepositoryRefused: it failed, and would fail again: no such repository, or not for this credential.
         AddressInvalid: GitPython takes the address for one that runs a program.
         NotSupported: there is no `git` on the PATH.
     """
@@ -134,7 +135,7 @@ def reaching(address: str, what: str) -> Iterator[None]:
 
 
 def unreachable(address: str, what: str, why: str) -> RepositoryRefused | RepositoryUnreachable:
-    """The error for Git's message `why`: RepositoryUnreachable when trying again may help, else the other one.
+    """The error for Git's message `why`: RepositoryUnreachable when trying again may help.
 
     `address` and `why` may still carry credentials.
     """
@@ -143,8 +144,8 @@ def unreachable(address: str, what: str, why: str) -> RepositoryRefused | Reposi
             what,
             where=redact(address),
             why=spoken(why),
-            next_step="Correct the address, or give Git a credential that may use it; `git ls-remote` with this "
-            "address must work.",
+            next_step="Correct the address, or give Git a credential that may use it; try `git ls-remote` "
+            "with this address.",
         )
     return RepositoryUnreachable(
         what,

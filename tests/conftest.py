@@ -34,11 +34,26 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return path
 
 
+@pytest.fixture
+def warm_home(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """MODELFLIGHT_HOME of this test, with the pipelines that other tests compiled: Kale takes seconds."""
+    pipelines = _shared(tmp_path_factory) / "pipelines"
+    pipelines.mkdir(exist_ok=True)
+    home.mkdir()
+    (home / "pipelines").symlink_to(pipelines)
+    return home
+
+
+def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this test run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a Prefect server with a fresh database, shared by all test processes of this run."""
-    base = tmp_path_factory.getbasetemp()
-    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+    shared = _shared(tmp_path_factory)
     with (shared / "prefect.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         state = shared / "prefect.state"

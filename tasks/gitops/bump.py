@@ -127,8 +127,8 @@ def _other_image(target: FleetTarget, release_id: ReleaseId, brought: Location, 
     return FleetRefused(
         "This release brought another image already.",
         where=f"{target.where}, release {release_id}",
-        why=f"It brought {_digest(brought.place.image.value)} and now has {_digest(image)}: the notebook does not "
-        "give the same model twice.",
+        why=f"It brought {_digest(brought.place.image.value)} and now has {_digest(image)}: the notebook "
+        "does not give the same model twice.",
         next_step=f"Release it with `--attempt {attempt + 1}`, or fix the notebook's random seeds.",
     )
 

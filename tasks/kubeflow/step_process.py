@@ -12,7 +12,7 @@ with the parent process.
 
 import contextlib
 import ctypes
-import importlib
+import importlib.util
 import json
 import os
 import re
@@ -232,6 +232,21 @@ def execute(step: dict[str, Any], folder: Path) -> None:
     Executor(executor_input(step, folder.parent), getattr(module, step["function"])).execute()
 
 
+def import_as_in_a_container() -> None:
+    """Lets Kale and KFP be imported without compilers and clients, which take seconds and steps never use.
+
+    KFP has a switch for it, which its containers set too; Kale imports everything in its `__init__`, so an
+    empty module stands in for that.
+    """
+    os.environ["_KFP_RUNTIME"] = "true"
+    kale = types.ModuleType("kale")
+    spec = importlib.util.find_spec("kale")
+    if spec is None or spec.submodule_search_locations is None:
+        raise ModuleNotFoundError("No module named 'kale'")
+    kale.__path__ = list(spec.submodule_search_locations)
+    sys.modules["kale"] = kale
+
+
 def preload(sources: Iterable[str]) -> None:
     """Imports what the steps import of `_PRELOADED`; whatever fails here fails again in its cell."""
     modules = {module for source in sources for module in _IMPORT.findall(source)}
@@ -315,6 +330,7 @@ def main(run: Path, events: int, lock: int, parent: int) -> int:
     end_with(parent, signal.SIGTERM)
     for descriptor in (events, lock):
         os.set_inheritable(descriptor, False)
+    import_as_in_a_container()
     # Imported for the forks below, each of which would else pay for it.
     import IPython.core.interactiveshell  # noqa: F401
     import kale.marshal  # noqa: F401

@@ -180,7 +180,7 @@ def test_a_credential_in_an_address_is_refused_and_never_printed(verb: tuple[str
 
 
 def test_release_ends_with_0_when_it_went_out_and_10_when_refused(
-    prefect_api: str, home: Path, repositories: Repositories
+    prefect_api: str, warm_home: Path, repositories: Repositories
 ):
     def release() -> subprocess.CompletedProcess[str]:
         command = [sys.executable, "-m", "deployments.cli", "release", "--output", "json"]

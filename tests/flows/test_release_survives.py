@@ -65,7 +65,7 @@ def test_killed_after_every_step_and_repeated_there_is_one_image_one_commit_one_
 
 
 def test_a_fleet_file_changed_in_between_costs_one_commit_still(
-    prefect_api: str, home: Path, repositories: Repositories, monkeypatch: pytest.MonkeyPatch
+    prefect_api: str, warm_home: Path, repositories: Repositories, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import tasks.gitops.bump as room
     from flows.release_model import release_model

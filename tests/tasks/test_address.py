@@ -25,6 +25,7 @@ SECRET = st.text(string.ascii_letters + string.digits + "@:!$*-_.", min_size=5, 
         "../fleet.git",
         "./with space",
         "git://host/x",
+        "file:///srv/c#/what?.git",
         "C:\\fleet",
     ],
 )
@@ -53,6 +54,10 @@ def test_what_is_no_usable_address_is_refused(address: str) -> None:
             "https://host/x?private_token={}",
             "https://host/x?a=b&password={}",
             "https://u{}\u2100@host/x",
+            "https://user:12#{}@host/x",
+            "https://host/x?{}",
+            "https://host/x#{}",
+            "host:x.git?token={}",
         ]
     ),
 )
@@ -97,6 +102,8 @@ def test_a_relative_address_starts_at_the_notebook_repository(address: str, base
         ("../../other/fleet.git", "git@host:team/notebooks.git", "git@host:other/fleet.git"),
         ("../fleet.git", "host:notebooks.git", "host:fleet.git"),
         ("../fleet.git", "host:/srv/notebooks.git", "host:/srv/fleet.git"),
+        ("../fleet.git", "[host:22]:notebooks.git", "[host:22]:fleet.git"),
+        ("./sub", "git@host:team/notebooks.git", "git@host:team/notebooks.git/sub"),
     ],
 )
 def test_ssh_in_its_short_form_is_a_base_too(address: str, base: str, absolute: str) -> None:
@@ -104,7 +111,8 @@ def test_ssh_in_its_short_form_is_a_base_too(address: str, base: str, absolute: 
 
 
 @pytest.mark.parametrize(
-    "address", ["https://h/x?X-Amz-Signature=abc", "https://h/x.git#token", "ssh://git@h/x?a=b"]
+    "address",
+    ["https://h/x?X-Amz-Signature=abc", "https://h/x.git#token", "ssh://git@h/x?a=b", "git://h/x?"],
 )
 def test_queries_and_fragments_are_refused_and_not_shown(address: str) -> None:
     with pytest.raises(AddressInvalid) as caught:
@@ -115,7 +123,28 @@ def test_queries_and_fragments_are_refused_and_not_shown(address: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["Authorization: Bearer hunter2", "https://h/x?sig=hunter2", "https://h/x?X-Amz-Signature=hunter2&a=1"],
+    [
+        "Authorization: Bearer hunter2",
+        "{'authorization': 'Bearer hunter2'}",
+        'Proxy-Authorization: Digest username="a", realm="b", response="hunter2"',
+        "http.extraHeader=AUTHORIZATION:basic hunter2",
+        "https://h/x?sig=hunter2",
+        "https://h/x?X-Amz-Signature=hunter2&a=1",
+        "https://h/x?key=a'hunter2",
+        "https://h/x?hunter2",
+        "GET /x?X-Goog-Signature=hunter2",
+        "x-amz-security-token=hunter2",
+    ],
 )
 def test_headers_and_signatures_are_redacted(text: str) -> None:
     assert "hunter2" not in redact(text)
+
+
+def test_a_query_is_redacted_and_the_sentence_around_it_kept() -> None:
+    text = "cannot reach 'https://h/x?a=b&c=d': 403. Did you mean https://h/y?"
+    assert redact(text) == "cannot reach 'https://h/x?***': 403. Did you mean https://h/y?"
+
+
+def test_a_relative_address_does_not_lead_above_the_folder_of_ssh() -> None:
+    with pytest.raises(AddressInvalid, match="above"):
+        resolve_address("../../fleet.git", "git@host:notebooks.git")

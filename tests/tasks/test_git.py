@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import AddressInvalid, NotSupported, RepositoryRefused, RepositoryUnreachable
-from tasks.git import git_at, partial, quiet_environment, reaching, spoken
+from tasks.git import git_at, partial, quiet_environment, reaching, spoken, unreachable
 
 ROOT = Path(__file__).parents[2]
 
@@ -95,7 +95,7 @@ def test_an_address_with_a_credential_is_shown_without_it(tmp_path: Path, locked
         git_at(tmp_path).clone("--", address, str(tmp_path / "clone"))
     error = caught.value
     assert error.what == "The clone failed."
-    assert error.where == f"http://***@{locked_server}/fleet.git?token=***"
+    assert error.where == f"http://***@{locked_server}/fleet.git?***"
     assert locked_server in error.why
     assert "s3cret" not in shown(error)
     assert str(pickle.loads(pickle.dumps(error))) == str(error)
@@ -151,7 +151,7 @@ def test_an_address_runs_no_program(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     with pytest.raises(AddressInvalid, match="remote helper"), reaching(address, "No."):
         git_at(tmp_path).ls_remote(address)
     # What Git itself comes across, in a redirect or a submodule, does not pass GitPython's check.
-    with pytest.raises(RepositoryUnreachable, match="not allowed"), reaching(address, "No."):
+    with pytest.raises(RepositoryRefused, match="not allowed"), reaching(address, "No."):
         git_at(tmp_path).execute(["git", "ls-remote", address])
     assert not (tmp_path / "ran").exists()
 
@@ -201,6 +201,73 @@ def test_messages_are_trimmed_for_people() -> None:
         "fatal: unable to access 'https://a:b@x/': no\r\n"
     )
     assert spoken(stderr) == "Not today.\n  indented\nfatal: unable to access 'https://***@x/': no"
+
+
+@pytest.mark.parametrize(
+    "sequence",
+    [
+        "\x1b[1;31m",
+        "\x1b[?25l",
+        "\x1b[2 q",
+        "\x1b]0;title\x07",
+        "\x1b]8;;https://evil.example.com\x1b\\",
+        "\x1bPq#0\x1b\\",
+        "\x1bc",
+        "\x1b(B",
+        "\x9b31m",
+        "\x9d0;title\x9c",
+        "\x80",
+        "\x9fx\x9c",
+        "\x07",
+        "\x1b",
+    ],
+)
+def test_nothing_that_a_terminal_acts_on_is_left(sequence: str) -> None:
+    assert spoken(f"remote: a{sequence}\u00e9b") == "a\u00e9b"
+
+
+@pytest.mark.parametrize(
+    ("stderr", "lasting"),
+    [
+        ("fatal: repository '/x' does not exist", True),
+        ("fatal: '/x' does not appear to be a git repository\nfatal: Could not read from remote.", True),
+        ("fatal: repository 'https://h/x/' not found", True),
+        ("ERROR: Repository not found.\nfatal: Could not read from remote repository.", True),
+        ("fatal: Authentication failed for 'https://h/x/'", True),
+        ("fatal: could not read Username for 'https://h': terminal prompts disabled", True),
+        ("git@h: Permission denied (publickey).\nfatal: Could not read from remote repository.", True),
+        ("Host key verification failed.", True),
+        ("fatal: unable to access 'https://h/x/': The requested URL returned error: 403", True),
+        ("fatal: unable to access 'https://h/x/': The requested URL returned error: 502", False),
+        ("fatal: unable to access 'https://h/x/': Could not resolve host: h", False),
+        ("ssh: connect to host h port 22: Connection timed out", False),
+        (
+            "fatal: Could not read from remote repository.\n\nPlease make sure you have the correct access "
+            "rights\nand the repository exists.",
+            False,
+        ),
+        ("fatal: the remote end hung up unexpectedly", False),
+    ],
+)
+def test_only_what_can_change_by_itself_is_tried_again(stderr: str, lasting: bool) -> None:
+    error = unreachable("https://a:b@h/x", "No.", stderr)
+    assert isinstance(error, RepositoryRefused if lasting else RepositoryUnreachable)
+    assert error.retryable is not lasting
+    assert error.where == "https://***@h/x"
+
+
+def test_no_variable_that_binds_git_to_a_repository_is_handed_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = subprocess.run(
+        ["git", "rev-parse", "--local-env-vars"], capture_output=True, text=True, check=True
+    )
+    names = [name for name in named.stdout.split() if not name.startswith("GIT_CONFIG_")]
+    for name in names:
+        monkeypatch.setenv(name, str(tmp_path / "nowhere"))
+    handed_on = git_at(tmp_path).execute(["env"])
+    assert "GIT_DIR" in names
+    assert [name for name in names if f"{name}=" in str(handed_on)] == []
 
 
 @pytest.mark.parametrize(

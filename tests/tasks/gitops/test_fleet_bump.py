@@ -103,9 +103,9 @@ def test_another_image_under_the_same_release_id_is_refused(fleet: "BareFleet") 
     first = release(fleet.target())
     with pytest.raises(FleetRefused) as caught:
         release(fleet.target(), V2, FIRST)
-    assert V1 in caught.value.why
-    assert V2 in caught.value.why
-    assert "--attempt" in caught.value.next_step
+    assert V1.rpartition("@")[2] in caught.value.why
+    assert V2.rpartition("@")[2] in caught.value.why
+    assert "--attempt 2" in caught.value.next_step
     assert fleet.log()[-1] == first.commit
 
 
@@ -132,6 +132,12 @@ def test_what_the_caller_did_not_expect_is_not_replaced(fleet: "BareFleet") -> N
     assert fleet.log() == before
     assert not bump_expecting(IMAGE, V1, FIRST).created  # its own commit is no surprise
     assert bump_expecting(V1, V2, SECOND).created
+
+
+def test_the_digest_decides_whether_it_is_another_image(fleet: "BareFleet") -> None:
+    first = release(fleet.target())
+    again = release(fleet.target(), V1.replace(":v1@", ":renamed@"))
+    assert (again.commit, again.current) == (first.commit, True)
 
 
 def test_without_a_release_id_only_the_head_counts(fleet: "BareFleet") -> None:
@@ -232,9 +238,38 @@ def test_the_users_git_settings_change_nothing(
     assert done.diff.startswith(f"diff --git a/{FILE} b/{FILE}\n")
 
 
-def test_a_hook_of_another_repository_can_bump(fleet: "BareFleet", monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("GIT_DIR", "/nonexistent")
-    monkeypatch.setenv("GIT_INDEX_FILE", "/nonexistent/index")
+def test_a_hook_of_another_repository_can_bump_and_its_repository_is_left_alone(
+    fleet: "BareFleet", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    victim = tmp_path / "victim"
+    subprocess.run(["git", "clone", "--quiet", fleet.address, str(victim)], check=True)
+
+    def everything() -> dict[Path, bytes]:
+        return {path: path.read_bytes() for path in victim.rglob("*") if path.is_file()}
+
+    before = everything()
+    for name, path in {
+        "DIR": ".git",
+        "WORK_TREE": ".",
+        "INDEX_FILE": ".git/index",
+        "PREFIX": "apps/",
+    }.items():
+        monkeypatch.setenv(f"GIT_{name}", str(victim / path))
+    monkeypatch.setenv("GIT_OBJECT_DIRECTORY", str(victim / ".git" / "objects"))
+    monkeypatch.setenv("GIT_CONFIG", str(victim / ".git" / "config"))
+    done = release(fleet.target())
+    monkeypatch.undo()
+    assert done.created
+    assert fleet.log()[1:] == [done.commit]
+    assert everything() == before
+
+
+def test_those_who_allow_no_bare_repository_unnamed_can_bump(
+    fleet: "BareFleet", tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = tmp_path / "gitconfig"
+    config.write_text("[safe]\n bareRepository = explicit\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
     assert release(fleet.target()).created
 
 
@@ -366,7 +401,7 @@ def test_a_hook_that_declines_is_quoted(fleet: "BareFleet", hook: str) -> None:
         release(fleet.target())
     reason, message, *_ = caught.value.why.splitlines()
     assert reason.endswith("hook declined")
-    assert message == "Ask Ada: https://***@wiki.example.com/?token=***"
+    assert message == "Ask Ada: https://***@wiki.example.com/?***"
     assert not caught.value.retryable
     assert len(fleet.log()) == 1
 

@@ -32,3 +32,8 @@ def test_a_subject_is_one_line(subject: str) -> None:
 def test_a_trailer_cannot_smuggle_in_another_one(key: str, value: str) -> None:
     with pytest.raises(InvalidInput, match="trailer"):
         commit_message("Release", ID, {key: value})
+
+
+def test_without_a_release_there_is_no_release_id() -> None:
+    assert commit_message("By hand", None, {}) == "By hand\n"
+    assert commit_message("By hand", None, {"Model": "wine"}) == "By hand\n\nModel: wine\n"

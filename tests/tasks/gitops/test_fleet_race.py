@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tasks.errors import FleetRefused
+from tasks.errors import ChampionChanged, FleetRefused
 from tasks.gitops.bump import bump
 from tasks.gitops.repository import FleetRepository
 from tasks.release import CommitSha, FleetCommit, ReleaseId
@@ -165,6 +165,26 @@ def test_an_image_that_moved_in_between_is_found_again(
     before_each_push(monkeypatch, intervene)
     assert release(fleet, 1).path == "apps/wine/new.yaml"
     assert fleet.read(FILE) == b"# moved\n"
+
+
+def test_a_champion_that_changed_in_between_is_not_replaced(
+    fleet: "BareFleet", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = fleet.manifest(reference(2), release_id(2))
+    pushes = before_each_push(monkeypatch, lambda number: fleet.commit({FILE: other}))
+    with pytest.raises(ChampionChanged) as caught:
+        bump(
+            fleet.target(),
+            image=reference(1),
+            release_id=release_id(1),
+            subject="Release",
+            trailers={},
+            expected=IMAGE,
+        )
+    assert pushes == [1]
+    assert IMAGE in caught.value.why
+    assert reference(2) in caught.value.why
+    assert fleet.read(FILE) == other
 
 
 def test_a_locked_branch_is_tried_again(fleet: "BareFleet", monkeypatch: pytest.MonkeyPatch) -> None:

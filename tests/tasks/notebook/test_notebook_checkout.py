@@ -9,7 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from tasks.errors import AddressInvalid, CommitNotFound, RepositoryRefused, RepositoryUnreachable
+from tasks.errors import (
+    AddressInvalid,
+    CommitNotFound,
+    InvalidInput,
+    ModelflightError,
+    RepositoryRefused,
+    RepositoryUnreachable,
+)
 from tasks.notebook.checkout import check_out
 from tests.repositories import Repositories, git
 
@@ -173,6 +180,32 @@ def test_a_working_copy_that_is_on_no_branch_is_released_as_it_stands(repositori
         assert check_out(str(tmp_path / "copy"), revision, sources).commit == commit
 
 
+def test_a_commit_whose_files_git_left_out_is_not_known_afterwards(
+    repositories, sources, tmp_path, monkeypatch
+):
+    commit = repositories.push({"a.txt": "one", "dir/b.txt": "two"})
+    (tmp_path / "template" / "info").mkdir(parents=True)
+    (tmp_path / "template" / "info" / "sparse-checkout").write_text("/a.txt\n")
+    config = tmp_path / "gitconfig"
+    config.write_text(f"[init]\n templateDir = {tmp_path}/template\n[core]\n sparseCheckout = true\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(config))
+    with pytest.raises(ModelflightError, match=r"dir/b\.txt"):
+        check_out(str(repositories.notebooks), commit, sources)
+    assert list(sources.iterdir()) == []
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", os.devnull)
+    found = check_out(str(repositories.notebooks), commit, sources)
+    assert (found.directory / "dir" / "b.txt").read_text() == "two"
+
+
+def test_a_folder_without_the_commits_files_is_replaced(repositories, sources):
+    commit = repositories.push({"a.txt": "one", "dir/b.txt": "two"})
+    (sources / commit).mkdir(parents=True)
+    (sources / commit / "a.txt").write_text("one")
+    found = check_out(str(repositories.notebooks), commit, sources)
+    assert (found.directory / "dir" / "b.txt").read_text() == "two"
+    assert left_over(sources) == []
+
+
 def test_a_date_beyond_all_calendars_is_refused(repositories, sources, tmp_path):
     tree = git(repositories.fleet, "rev-parse", "main^{tree}")
     text = (
@@ -183,8 +216,9 @@ def test_a_date_beyond_all_calendars_is_refused(repositories, sources, tmp_path)
         repositories.fleet, "hash-object", "-t", "commit", "-w", "--literally", str(tmp_path / "commit")
     )
     git(repositories.fleet, "update-ref", "refs/heads/odd", commit)
-    with pytest.raises(CommitNotFound, match="date"):
+    with pytest.raises(InvalidInput, match="date"):
         check_out(str(repositories.fleet), "odd", sources)
+    assert list(sources.iterdir()) == []
 
 
 def test_a_known_commit_needs_no_repository(repositories, sources):
