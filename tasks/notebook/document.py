@@ -1,6 +1,7 @@
 """A tagged Jupyter notebook, read without running it: its steps, parameters and metrics."""
 
 import ast
+import difflib
 import hashlib
 import json
 import math
@@ -22,6 +23,20 @@ _STEP = re.compile(r"step:([_a-z][_a-z0-9]*)")
 _PREVIOUS = re.compile(r"prev:([_a-z][_a-z0-9]*)")
 # Tags that give a cell a part of its own; the first one counts, whatever else the cell is tagged.
 _ROLES = ("skip", "pipeline-parameters", "pipeline-metrics", "imports", "functions")
+# The words that Kale's other tags begin with; it refuses a notebook that has any else.
+_TAGS = (
+    *_ROLES,
+    "step",
+    "prev",
+    "notebook",
+    "image",
+    "limit",
+    "secret",
+    "label",
+    "annotation",
+    "cache",
+    "report",
+)
 _METRIC_LINE = re.compile(r"print\(([a-z](?:[_a-z0-9]{0,62}[a-z0-9])?)\)")
 
 
@@ -223,6 +238,15 @@ def _steps(cells: Iterable[Cell], name: str) -> tuple[str, ...]:
 
 def _check_tags(cell: Cell, name: str) -> None:
     for tag in cell.tags:
+        if tag.partition(":")[0] not in _TAGS:
+            close = difflib.get_close_matches(tag.partition(":")[0], _TAGS, n=1)
+            raise NotebookInvalid(
+                f"The tag {tag!r} means nothing to Kale.",
+                where=_at(name, cell.number),
+                next_step=f"Did you mean {close[0]!r}?"
+                if close
+                else f"Remove it, or use: {', '.join(_TAGS)}.",
+            )
         if tag.startswith(("step:", "prev:")) and not (_STEP.fullmatch(tag) or _PREVIOUS.fullmatch(tag)):
             raise NotebookInvalid(
                 f"The tag {tag!r} names no step.",

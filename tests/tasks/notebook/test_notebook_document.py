@@ -332,3 +332,16 @@ def read_or_refused(text: str) -> None:
         read = parse_notebook(text.encode("utf-8", "replace"), "n.ipynb")
         assert read.steps
         mark_cells(read)
+
+
+@pytest.mark.parametrize(
+    ("tag", "hint"),
+    [("stp:train", "'step'"), ("hide-input", "step"), ("pipeline-metric", "'pipeline-metrics'")],
+)
+def test_a_tag_that_kale_would_refuse_is_named_with_its_cell(tag, hint):
+    cells = [code("x = 1", "step:load"), code("y = 1", "step:train", tag)]
+    with pytest.raises(NotebookInvalid) as caught:
+        parse_notebook(notebook(*cells).encode(), "n.ipynb")
+    assert tag in caught.value.what
+    assert caught.value.where == "n.ipynb, cell 2"
+    assert hint in caught.value.next_step
