@@ -75,6 +75,7 @@ def chain(folder: Path) -> Table:
     os.environ["PREFECT_HOME"] = str(folder / "prefect")
     os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
     os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
+    os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "180"
     os.environ.pop("PREFECT_API_URL", None)
     from prefect import flow
 
