@@ -59,18 +59,29 @@ def verb(function: Callable[..., int | None]) -> Callable[..., None]:
         except (KeyboardInterrupt, click.Abort):
             console.emit_error(_INTERRUPTED, output)
             code = _EXIT_INTERRUPTED
-        except OSError as error:
-            what = f"The operating system refused something: {error.strerror or error}."
-            console.emit_error(ModelflightError(what, where=str(error.filename or "")), output)
-            code = ModelflightError.exit_code
-        except Exception as error:  # noqa: BLE001 - a mistake of ours still owes the caller its document
-            traceback.print_exc()
-            what = f"Modelflight itself failed: {type(error).__name__}: {redact(str(error))}"
-            console.emit_error(ModelflightError(what, next_step="Report it with the lines above."), output)
-            code = ModelflightError.exit_code
+        except Exception as error:  # noqa: BLE001 - whatever it is, the caller is owed a document
+            failure = _explained(error)
+            console.emit_error(failure, output)
+            code = _EXIT_INTERRUPTED if failure is _INTERRUPTED else failure.exit_code
         sys.exit(code)
 
     return run
+
+
+def _explained(error: Exception) -> ModelflightError:
+    """What to tell of an exception that is none of the error tree; a mistake of ours shows its traceback."""
+    behind: BaseException | None = error
+    while behind is not None:
+        # Ctrl-C ends Prefect's own API too, and that is then missed.
+        if isinstance(behind, KeyboardInterrupt):
+            return _INTERRUPTED
+        behind = behind.__context__
+    if isinstance(error, OSError):
+        what = f"The operating system refused something: {error.strerror or error}."
+        return ModelflightError(what, where=str(error.filename or ""))
+    traceback.print_exc()
+    what = f"Modelflight itself failed: {type(error).__name__}: {redact(str(error))}"
+    return ModelflightError(what, next_step="Report it with the lines above.")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})

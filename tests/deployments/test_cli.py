@@ -244,3 +244,29 @@ def test_release_says_when_prefect_does_not_answer(repositories: Repositories, h
     assert "Traceback" not in done.stderr
     assert "hunter2" not in done.stderr
     assert not home.exists()
+
+
+@pytest.mark.parametrize("afterwards", [None, ConnectionError("the API went away")])
+def test_ctrl_c_is_told_as_such_whatever_it_broke(
+    project: Path, monkeypatch: pytest.MonkeyPatch, afterwards: Exception | None
+):
+    def interrupted(_directory: Path) -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            if afterwards:
+                raise afterwards  # noqa: B904 - as it happens: without a cause
+            raise
+
+    monkeypatch.setattr("tasks.config.load.load_project", interrupted)
+    result = modelflight("check", str(project), "--output", "json")
+    assert result.exit_code == 130
+    assert error_of(result)["what"] == "Interrupted."
+
+
+def test_a_mistake_of_ours_leaves_a_document_too(project: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("tasks.config.load.load_project", lambda _directory: 1 / 0)
+    result = modelflight("check", str(project), "--output", "json")
+    assert result.exit_code == 1
+    assert "ZeroDivisionError" in error_of(result)["what"]
+    assert "Traceback" in result.stderr

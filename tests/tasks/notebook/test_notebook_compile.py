@@ -256,7 +256,6 @@ def test_a_lock_that_cannot_be_read_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("cell", "why"),
     [
-        (code("x", "no-such-tag"), "Unrecognized tag: no-such-tag"),
         (code("%matplotlib inline", "step:plot"), "invalid syntax: %matplotlib inline"),
     ],
 )
