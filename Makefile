@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint types imports unit test bench build clean
+.PHONY: help setup demo lint types imports unit test test-system test-system-build playground bench build clean
 
 PYTHON ?= python3
 VENV := .venv/bin
@@ -11,9 +11,12 @@ VENV := .venv/bin
 UV := $(or $(shell command -v uv 2>/dev/null),.uv/bin/uv)
 # Gone when the environment is gone, and another file for another interpreter: both install again.
 STAMP := .venv/.synced-$(subst /,-,$(PYTHON))
+SYSTEM_STAMP := $(STAMP)-system
+# Killing make ends what it started, too.
+SYSTEM = exec setpriv --pdeathsig TERM $(VENV)/python -m tests.system
 
 help:  ## Show the targets
-	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 18
+	@grep -hE '^[a-z-]+:.*  ## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*  ## (.*)/  make \1\t\2/' | expand -t 25
 
 .uv/bin/uv:
 	@echo "==> uv is not installed: getting it from the package index into .uv"
@@ -26,8 +29,12 @@ help:  ## Show the targets
 
 $(STAMP): pyproject.toml uv.lock $(filter .uv/bin/uv,$(UV))
 	@echo "==> Installing the locked dependencies into .venv (about 800 MB, a minute or two)"
-	@UV_PYTHON_DOWNLOADS=never $(UV) sync --locked --quiet --python $(PYTHON)
+	@UV_PYTHON_DOWNLOADS=never $(UV) sync --locked --inexact --quiet --python $(PYTHON)
 	@rm -f .venv/.synced-* && touch $@
+
+$(SYSTEM_STAMP): $(STAMP)
+	@UV_PYTHON_DOWNLOADS=never $(UV) sync --locked --inexact --group system --quiet --python $(PYTHON)
+	@touch $@
 
 setup: $(STAMP)  ## Install everything into .venv; done by the other targets when needed
 
@@ -53,6 +60,15 @@ unit: $(STAMP)  ## Run the tests
 	@$(VENV)/python -m pytest -n 2 --dist worksteal
 
 test: lint types imports unit  ## Run all checks and tests
+
+test-system: $(SYSTEM_STAMP)  ## Run the tests on real parts: Kubernetes, Flagger, registries, Git server (root, Go)
+	@$(SYSTEM) test
+
+test-system-build: $(SYSTEM_STAMP)  ## Get and build those parts, and no more
+	@$(SYSTEM) build
+
+playground: $(SYSTEM_STAMP)  ## Hold the real parts open to try Modelflight on, until Ctrl-C (root, Go)
+	@$(SYSTEM) playground
 
 bench: $(STAMP)  ## Measure, and print tables
 	@$(VENV)/python -m tests.bench

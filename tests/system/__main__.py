@@ -1,0 +1,65 @@
+"""Builds the testbed and runs the system tests, or the playground, in it: `python -m tests.system VERB`."""
+
+import argparse
+import sys
+import threading
+import time
+from pathlib import Path
+
+from tests.system.playground import hold_open
+from tests.system.testbed import debian, namespace, preflight, programs
+
+ROOT = Path(__file__).parents[2]
+
+
+def main() -> int:
+    """Runs one verb; what is missing on this machine is told all at once, and nothing is skipped."""
+    parser = argparse.ArgumentParser(prog="python -m tests.system", description=__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True)
+    verbs.add_parser("build", help="install and build what the testbed consists of")
+    verbs.add_parser("test", help="run the tests; further arguments go to pytest")
+    verbs.add_parser("playground", help="hold the testbed open for a person")
+    arguments, rest = parser.parse_known_args()
+    if problems := list(preflight.problems()):
+        print("The testbed cannot run on this machine:", *problems, sep="\n  - ", file=sys.stderr)
+        return 2
+    try:
+        _obtain()
+    except (programs.BuildFailed, debian.PackageMissing) as error:
+        print(error, file=sys.stderr)
+        return 1
+    match arguments.verb:
+        case "test":
+            return _test(rest)
+        case "playground":
+            return hold_open()
+    return 0
+
+
+def _obtain() -> None:
+    """Packages are installed while modules are fetched; the compiler comes with the packages."""
+    debian.obtain_all(_say)
+    programs.build(programs.ALL, _say)
+
+
+def _test(arguments: list[str]) -> int:
+    _say("Running the system tests in namespaces of their own")
+    command = [sys.executable, "-m", "pytest", "tests/system", *arguments]
+    return namespace.run(command, environment={"PYTHONPATH": str(ROOT)})
+
+
+_began = time.monotonic()
+_speaking = threading.Lock()
+
+
+def _say(text: str) -> None:
+    minutes, seconds = divmod(int(time.monotonic() - _began), 60)
+    with _speaking:
+        print(f"[{minutes:2}:{seconds:02}] {text}", file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except KeyboardInterrupt:
+        sys.exit(130)

@@ -1,0 +1,132 @@
+"""The testbed's programs that come as Debian packages.
+
+Tools are installed. Packages that would start a service of the machine's are unpacked into the cache instead:
+nothing begins to listen on somebody's laptop because tests were run there.
+"""
+
+import os
+import platform
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.system.testbed.cache import entry, obtain
+
+Say = Callable[[str], None]
+
+# Package: a file that shows that it is there; commands come by other ways too.
+TOOLS = {
+    "busybox-static": "/bin/busybox",
+    "chromium": "/usr/bin/chromium",
+    "conntrack": "/usr/sbin/conntrack",
+    "containernetworking-plugins": "/usr/lib/cni/bridge",
+    "gcc": "/usr/bin/gcc",
+    "git": "/usr/bin/git",
+    "iproute2": "/usr/bin/ip",
+    "iptables": "/usr/sbin/iptables",
+    "libc6-dev": "/usr/include/stdlib.h",
+    "runc": "/usr/sbin/runc",
+    "skopeo": "/usr/bin/skopeo",
+    "umoci": "/usr/bin/umoci",
+    "util-linux": "/usr/bin/unshare",
+}
+SERVICES = ("docker-registry", "postgresql", "prometheus")
+
+
+class PackageMissing(Exception):
+    """A Debian package is not there; the message says how to get it."""
+
+
+def missing_tools() -> list[str]:
+    """The packages of `TOOLS` that are not installed."""
+    return [package for package, shown_by in TOOLS.items() if not Path(shown_by).exists()]
+
+
+def service(package: str) -> Path:
+    """The root of the file tree that `package` was unpacked to.
+
+    Raises:
+        PackageMissing: it was not unpacked yet.
+    """
+    found = _entry(package)
+    if not found.exists():
+        raise PackageMissing(f"The Debian package {package} is not unpacked; run: make test-system-build")
+    return found
+
+
+def obtain_all(say: Say) -> None:
+    """Installs the tools that are missing, as root, and unpacks the services.
+
+    Raises:
+        PackageMissing: a package is not to be had.
+    """
+    tools = missing_tools()
+    services = [package for package in SERVICES if not _entry(package).exists()]
+    if not tools and not services:
+        return
+    say(f"Debian packages: {', '.join((*tools, *services))}")
+    _apt("update")
+    libraries = sorted({library for package in services for library in _libraries(_real(package))})
+    _apt("install", "--yes", "--no-install-recommends", *tools, *libraries)
+    for package in services:
+        obtain(
+            f"debian-{package}", _release(), lambda folder, package=package: _unpack(_real(package), folder)
+        )
+
+
+def _entry(package: str) -> Path:
+    return entry(f"debian-{package}", _release())
+
+
+def _release() -> str:
+    return platform.freedesktop_os_release().get("VERSION_ID", "unstable")
+
+
+def _real(package: str) -> str:
+    """`postgresql` only depends on the server of the release's version."""
+    if package != "postgresql":
+        return package
+    versions = [name for name in _depends(package) if re.fullmatch(r"postgresql-\d+", name)]
+    if not versions:
+        raise PackageMissing("The Debian package postgresql depends on no postgresql-NN.")
+    return versions[0]
+
+
+def _libraries(package: str) -> list[str]:
+    # LLVM is for PostgreSQL's compiler of queries, which stays off; libjs is for Prometheus's pages.
+    return [name for name in _depends(package) if re.match(r"lib(?!llvm|js-)", name)]
+
+
+def _depends(package: str) -> list[str]:
+    listed = subprocess.run(
+        ["apt-cache", "depends", "--no-recommends", "--no-suggests", package],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    return re.findall(r"^\s+\|?Depends: ([\w.+-]+)$", listed.stdout, re.MULTILINE)
+
+
+def _unpack(package: str, folder: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as download:
+        _apt("download", package, folder=Path(download))
+        for archive in Path(download).glob("*.deb"):
+            subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True)
+
+
+def _apt(*arguments: str, folder: Path | None = None) -> None:
+    if shutil.which("apt-get") is None:
+        raise PackageMissing(
+            "apt-get is not there: the testbed needs Debian, or a system that derives from it."
+        )
+    done = subprocess.run(
+        ["apt-get", "-qq", "-o", "DPkg::Lock::Timeout=300", *arguments],
+        cwd=folder,
+        env={**os.environ, "DEBIAN_FRONTEND": "noninteractive"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise PackageMissing(f"apt-get {' '.join(arguments)} failed:\n{(done.stderr or done.stdout)[-2000:]}")
