@@ -44,7 +44,9 @@ def _obtain() -> None:
 
 def _test(arguments: list[str]) -> int:
     _say("Running the system tests in namespaces of their own")
-    command = [sys.executable, "-m", "pytest", "tests/system", *arguments]
+    if not any(Path(argument.partition("::")[0]).exists() for argument in arguments):
+        arguments = ["tests/system", *arguments]
+    command = [sys.executable, "-m", "pytest", *arguments]
     return namespace.run(command, environment={"PYTHONPATH": str(ROOT)})
 
 

@@ -1,0 +1,97 @@
+"""The playground: everything that Modelflight works with, on this machine, held open for a person.
+
+`hold_open` runs outside; it starts this module inside the namespaces, where `main` sets the stage. What
+listens inside is reached from outside by doors, under the same addresses.
+"""
+
+import asyncio
+import os
+import shlex
+import sys
+import threading
+import webbrowser
+from collections.abc import Iterable
+from pathlib import Path
+
+from tests.system.testbed import door, namespace
+from tests.system.testbed.gitea import USER
+from tests.system.testbed.programs import KUBERNETES
+from tests.system.testbed.secret import write_secret
+from tests.system.testbed.stage import Stage
+
+ROOT = Path(__file__).parents[2]
+
+
+def hold_open() -> int:
+    """Opens the playground, and Prefect's pages in the browser; returns when a person ends it."""
+    network = door.outside()
+    page, page_inside = os.pipe()
+    threading.Thread(target=_show, args=(page,), daemon=True).start()
+    return namespace.run(
+        [sys.executable, "-m", "tests.system.playground", str(network), str(page_inside)],
+        inherited=[network, page_inside],
+        environment={"PYTHONPATH": str(ROOT)},
+    )
+
+
+def _show(page: int) -> None:
+    address = os.fdopen(page).readline().strip()
+    if address:
+        webbrowser.open(address)
+
+
+def main(network: int, page: int) -> None:
+    """Sets the stage, opens the doors, tells how to play, and stays until Ctrl-C."""
+    stage = Stage.in_folder(Path(os.environ[namespace.STATE]))
+    try:
+        stage.start(_say)
+        stage.prepare()
+        _say("Releasing the example for the first time; later releases meet it as their champion")
+        stage.release()
+        stage.deliver()
+        settings = stage.folder / "settings"
+        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in stage.environment().items())
+        write_secret(settings, "".join(lines))
+        listeners = [door.listen(port, network) for port in stage.ports]
+        print(_guide(stage, settings), flush=True)
+        os.write(page, f"{stage.prefect_server.address}\n".encode())
+        asyncio.run(_stay(listeners))
+    except KeyboardInterrupt:
+        _say("Removing everything")
+
+
+async def _stay(listeners: Iterable[door.Listener]) -> None:
+    for listener in listeners:
+        await door.hold_open(listener)
+    await asyncio.Event().wait()
+
+
+def _guide(stage: Stage, settings: Path) -> str:
+    kubectl = f"{KUBERNETES.command('kubectl')} --kubeconfig {stage.cluster.kubeconfig} --namespace models"
+    return f"""
+The playground is open; Ctrl-C removes all of it.
+
+  Prefect      {stage.prefect_server.address}
+  Gitea        {stage.gitea.address}   user {USER}, password {stage.gitea.password}
+  registry     http://{stage.registry.address}/v2/_catalog
+  S3           {stage.object_store.address}   credentials are in the settings
+  Kubernetes   export KUBECONFIG={stage.cluster.kubeconfig}
+
+In another terminal, as root, in this folder:
+
+  source {settings}
+  # change the notebook's parameters, push, release:
+  cd {stage.folder / "notebooks"} && sed -i 's/trees: [0-9]*/trees: 40/' modelflight.yaml
+  git -c user.name=me -c user.email=me@example.com commit --all --message "More trees" && git push origin main
+  {ROOT / ".venv/bin/modelflight"} release {stage.notebooks}
+  # and see the canary deliver it:
+  {kubectl} get canary --watch
+"""
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    main(*map(int, sys.argv[1:]))

@@ -28,6 +28,7 @@ TOOLS = {
     "iproute2": "/usr/bin/ip",
     "iptables": "/usr/sbin/iptables",
     "libc6-dev": "/usr/include/stdlib.h",
+    "openssh-client": "/usr/bin/ssh-keygen",
     "runc": "/usr/sbin/runc",
     "skopeo": "/usr/bin/skopeo",
     "umoci": "/usr/bin/umoci",

@@ -11,6 +11,7 @@ import os
 import socket
 from concurrent.futures import ThreadPoolExecutor
 
+Listener = socket.socket
 NETWORK = 0x40000000  # CLONE_NEWNET, linux/sched.h
 
 
@@ -19,14 +20,14 @@ def outside() -> int:
     return os.open("/proc/self/ns/net", os.O_RDONLY)
 
 
-def listen(port: int, network: int) -> socket.socket:
+def listen(port: int, network: int) -> Listener:
     """A socket that listens on the loopback address of the namespace that the open file `network` stands for.
 
     Raises:
         OSError: somebody listens there already.
     """
 
-    def make() -> socket.socket:
+    def make() -> Listener:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.setns(network, NETWORK):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
@@ -36,7 +37,7 @@ def listen(port: int, network: int) -> socket.socket:
         return thread.submit(make).result()
 
 
-async def hold_open(listener: socket.socket) -> asyncio.Server:
+async def hold_open(listener: Listener) -> asyncio.Server:
     """Connects whoever comes through `listener` with the same port inside."""
     port = listener.getsockname()[1]
 

@@ -20,6 +20,9 @@ from tests.system.testbed.cache import CACHE, cache_folder
 CGROUPS = Path("/sys/fs/cgroup")
 STATE = "MODELFLIGHT_TESTBED_STATE"
 
+# What else a person has set, credentials above all, is not for tests.
+KEPT = ("CI", "COLUMNS", "LANG", "LC_ALL", "NO_COLOR", "PATH", "PYTHONPATH", "TERM", "TZ")
+
 _PREFIX = "modelflight-testbed-"
 
 
@@ -31,8 +34,9 @@ def run(
 ) -> int:
     """Runs `command` in new namespaces and returns its exit status.
 
-    It finds a state folder in the environment variable `MODELFLIGHT_TESTBED_STATE`; the folder's name is also
-    that of its cgroup. `inherited` are open files that it finds under the same numbers.
+    Of this process's environment it gets `KEPT`. It finds a state folder in the environment variable
+    `MODELFLIGHT_TESTBED_STATE`; the folder's name is also that of its cgroup. `inherited` are open files that
+    it finds under the same numbers.
     """
     state = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=os.environ.get("TMPDIR", "/var/tmp")))
     alive, held_inside = os.pipe()
@@ -45,7 +49,12 @@ def run(
             "unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc",
             sys.executable, init, state, *command,
         ],
-        env={**os.environ, CACHE: str(cache_folder()), **(environment or {}), STATE: str(state)},
+        env={
+            **{name: os.environ[name] for name in KEPT if name in os.environ},
+            CACHE: str(cache_folder()),
+            **(environment or {}),
+            STATE: str(state),
+        },
         pass_fds=(held_inside, *inherited),
     )  # fmt: skip
     os.close(held_inside)

@@ -13,7 +13,7 @@ from tests.system.testbed import cache, debian, programs
 from tests.system.testbed.namespace import CGROUPS
 
 GIB = 1 << 30
-BUILD_SPACE = 14 * GIB  # Go's module and build caches, and the programs
+BUILD_SPACE = 22 * GIB  # Go's module and build caches, and the programs
 RUN_SPACE = 2 * GIB
 KERNEL = (4, 19)  # overlayfs, user.max_* namespaces and cgroups as containerd 2 and runc want them
 
@@ -70,7 +70,7 @@ def _kernel_problems() -> Iterator[str]:
     """Tries what the containers need, in namespaces of its own that vanish with the trial."""
     state = Path(os.environ.get("TMPDIR", "/var/tmp"))
     trials = {
-        "Private namespaces cannot be made": "true",
+        "Private namespaces cannot be made": "unshare --user --ipc true",
         "A bridge and a veth pair cannot be made (kernel modules bridge and veth)": (
             "ip link add trial0 type bridge && ip link add trial1 type veth peer name trial2"
         ),

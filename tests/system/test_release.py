@@ -1,0 +1,103 @@
+"""The example's release, from a push to a canary's end, with every part real."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import boto3
+import httpx
+import pytest
+from playwright.sync_api import expect
+
+from tests.system.testbed import judges
+from tests.system.testbed.canary import SteppedCanary
+from tests.system.testbed.kubernetes_api import named
+from tests.system.testbed.stage import BUCKET
+
+MODEL = "model.joblib"
+PATIENCE = 60_000  # milliseconds, for a busy machine
+
+
+@pytest.fixture(scope="module")
+def first(stage):
+    """The first release, delivered to the cluster: the primary serves it."""
+    released = stage.release()
+    stage.deliver()
+    SteppedCanary(stage.cluster.api, "wine", "models").step_until("Initialized")
+    return released
+
+
+def served(stage):
+    """The digest of the model that the primary's pod serves."""
+    pods = stage.cluster.api.list("v1", "Pod", "models", labels="app=wine-primary")
+    [address] = [pod["status"]["podIP"] for pod in pods if not pod["metadata"].get("deletionTimestamp")]
+    return sha256(httpx.get(f"http://{address}:8080/{MODEL}").raise_for_status().content)
+
+
+def stored(stage, released):
+    """The digest of the model that lies in the object store."""
+    store = stage.object_store.client_environment()
+    client = boto3.Session().client(
+        "s3",
+        endpoint_url=store["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=store["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=store["AWS_SECRET_ACCESS_KEY"],
+        region_name=store["AWS_REGION"],
+    )
+    prefix = released["artifact"].removeprefix(f"s3://{BUCKET}/")
+    return sha256(client.get_object(Bucket=BUCKET, Key=f"{prefix}/{MODEL}")["Body"].read())
+
+
+def sha256(content):
+    return hashlib.sha256(content).hexdigest()
+
+
+def image_of(stage, deployment):
+    found = stage.cluster.api.get(named("apps/v1", "Deployment", deployment, "models"))
+    [container] = found["spec"]["template"]["spec"]["initContainers"]
+    return container["image"]
+
+
+def test_the_model_of_the_store_is_what_the_pod_serves(stage, first):
+    assert first["verdict"] == "untracked"
+    assert served(stage) == stored(stage, first)
+    assert image_of(stage, "wine-primary") == first["image"]["reference"]
+
+
+def test_the_image_is_sound_and_carries_its_record(stage, first):
+    reference = first["image"]["reference"]
+    judges.validate_image(reference)
+    assert judges.discover(reference)
+
+
+def test_releasing_the_same_commit_again_changes_nothing(stage, first):
+    again = stage.release()
+    assert again["image"] == first["image"]
+    assert again["fleet_commit"]["commit"] == first["fleet_commit"]["commit"]
+
+
+def test_the_flow_runs_page_shows_what_the_release_left(stage, first, browser, tmp_path):
+    server = stage.prefect_server
+    address = f"{server.address}/v2/runs/flow-run/{first['flow_run']}?tab=Artifacts"
+    with browser.open_page(address, tmp_path) as opened:
+        for artifact in ("wine-gate", "wine-image", "wine-timeline"):
+            expect(opened.page.get_by_text(artifact, exact=True).first).to_be_visible(timeout=PATIENCE)
+        assert [problem for problem in opened.problems if not problem.startswith(server.known_problems)] == []
+
+
+def test_a_better_model_is_delivered_by_a_canary(stage, first):
+    settings = stage.folder / "notebooks" / "modelflight.yaml"
+    settings.write_text(settings.read_text().replace("trees: 10", "trees: 40"))
+    stage.push("notebooks", "More trees")
+    second = stage.release()
+    assert second["image"]["digest"] != first["image"]["digest"]
+    api = stage.cluster.api
+    wine = named("apps/v1", "Deployment", "wine", "models")
+    api.wait_until(lambda: image_of(stage, "wine") == second["image"]["reference"], "Git reaches the cluster")
+    canary = SteppedCanary(api, "wine", "models")
+    assert canary.step_until("Progressing", "Failed") == "Progressing"
+    assert image_of(stage, "wine-primary") == first["image"]["reference"]
+    assert canary.step_until("Succeeded", "Failed") == "Succeeded"
+    assert image_of(stage, "wine-primary") == second["image"]["reference"]
+    assert served(stage) == stored(stage, second) != stored(stage, first)
+    assert api.get(wine)["spec"]["template"]["metadata"]["annotations"]["modelflight.dev/rollout-id"]

@@ -1,0 +1,77 @@
+"""A browser without a window: Debian's Chromium, driven by Playwright."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+
+from tests.system.testbed.component import Component, answers
+from tests.system.testbed.ports import free_port
+
+
+@dataclass
+class OpenPage:
+    """A page, and what went wrong in it so far: errors in its console, its scripts and its requests."""
+
+    page: Page
+    problems: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page.on("console", self._console)
+        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
+        self.page.on("requestfailed", lambda sent: self.problems.append(f"{sent.url}: {sent.failure}"))
+
+    def _console(self, said: ConsoleMessage) -> None:
+        if said.type == "error":
+            self.problems.append(f"{said.location['url']}: {said.text}")
+
+
+class Browser(Component):
+    """Chromium; each page that is opened has a profile of its own."""
+
+    name = "chromium"
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(folder)
+        self.port = free_port()
+
+    @property
+    def address(self) -> str:
+        """Where it takes commands in the Chrome DevTools Protocol."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @contextmanager
+    def open_page(self, url: str, screenshots: Path) -> Iterator[OpenPage]:
+        """Opens a page; when the block fails, its picture is left in `screenshots` and named in the error.
+
+        No event loop can be started within the block: Playwright runs one in this thread.
+        """
+        with sync_playwright() as playwright:
+            chromium = playwright.chromium.connect_over_cdp(self.address)
+            context = chromium.new_context(viewport={"width": 1280, "height": 900})
+            opened = OpenPage(context.new_page())
+            try:
+                opened.page.goto(url)
+                yield opened
+            except Exception as error:
+                screenshot = screenshots / "page.png"
+                opened.page.screenshot(path=screenshot, full_page=True)
+                error.add_note(f"{url} looked like {screenshot}; its problems: {opened.problems}")
+                raise
+            finally:
+                context.close()
+
+    def command(self) -> Sequence[str | Path]:
+        return [
+            "/usr/bin/chromium", "--headless", f"--remote-debugging-port={self.port}",
+            f"--user-data-dir={self.folder / 'profile'}",
+            "--no-sandbox",  # it refuses to be root's otherwise; it opens nothing but the testbed's pages
+            "--disable-dev-shm-usage",  # what is in /dev/shm would outlive a SIGKILL
+            "--disable-gpu", "--no-first-run",
+            "--disable-background-networking", "--disable-component-update",
+        ]  # fmt: skip
+
+    def is_ready(self) -> bool:
+        return answers(f"{self.address}/json/version")
