@@ -37,7 +37,8 @@ def main() -> int:
 
 
 def _obtain() -> None:
-    """Packages are installed while modules are fetched; the compiler comes with the packages."""
+    """Fetches modules while packages are installed, the C compiler among them, and while others are built."""
+    threading.Thread(target=programs.fetch, args=(programs.ALL,), daemon=True).start()
     debian.obtain_all(_say)
     programs.build(programs.ALL, _say)
 

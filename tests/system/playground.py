@@ -13,11 +13,12 @@ import webbrowser
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.system.testbed import door, namespace
+from tests.system.testbed import door, everything, namespace
 from tests.system.testbed.gitea import USER
 from tests.system.testbed.programs import KUBERNETES
 from tests.system.testbed.secret import write_secret
 from tests.system.testbed.stage import Stage
+from tests.system.testbed.testbed import Testbed
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,9 +43,9 @@ def _show(page: int) -> None:
 
 def main(network: int, page: int) -> None:
     """Sets the stage, opens the doors, tells how to play, and stays until Ctrl-C."""
-    stage = Stage.in_folder(Path(os.environ[namespace.STATE]))
+    testbed = Testbed(Path(os.environ[namespace.STATE]))
     try:
-        stage.start(_say)
+        stage = everything.start(testbed, _say)
         stage.prepare()
         _say("Releasing the example for the first time; later releases meet it as their champion")
         stage.release()

@@ -1,34 +1,41 @@
 """Flagger on real pods: a new model is promoted when its checks pass, and is never served when they fail."""
 
 import threading
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httpx
 import pytest
 
 from tests.system.testbed import images
 from tests.system.testbed.canary import SteppedCanary, canary
-from tests.system.testbed.cluster import WEB
-from tests.system.testbed.kubernetes_api import named
+from tests.system.testbed.cluster import WEB, Cluster
+from tests.system.testbed.flagger import Flagger
+from tests.system.testbed.kubernetes_api import KubernetesApi, Manifest, named
+from tests.system.testbed.prometheus import Prometheus
+from tests.system.testbed.registry import Distribution
+
+Carried = Callable[[str], Manifest]
 
 SERVED = "/artifact/model.txt"  # a path below the server's root
 
 
 @pytest.fixture(scope="session")
-def models(registry):
+def models(registry: Distribution) -> Mapping[str, str]:
     """Images of models, by what their file says; they copy it themselves, or are mounted."""
-    copy = ("cp", "-r", "/artifact", "/srv/")
-    return {
-        version: images.with_busybox(*copy, files={SERVED.lstrip("/"): version.encode()}).push(
-            f"{registry.address}/models/wine"
-        )
-        for version in ("v1", "v2")
-    }
+
+    def push(version: str) -> str:
+        files = {SERVED.lstrip("/"): version.encode()}
+        image = images.with_busybox("cp", "-r", "/artifact", "/srv/", files=files)
+        return image.push(f"{registry.address}/models/wine")
+
+    return {version: push(version) for version in ("v1", "v2")}
 
 
-def copied(image):
+def copied(image: str) -> Manifest:
     """A model that an init container copies into the server's folder."""
     mount = {"name": "model", "mountPath": "/srv"}
     return {
@@ -37,13 +44,13 @@ def copied(image):
     }
 
 
-def mounted(image):
+def mounted(image: str) -> Manifest:
     """A model whose image is the server's folder."""
     return {"volumes": [{"name": "model", "image": {"reference": image}}]}
 
 
-def server(namespace, model):
-    """A server of a model; Flagger counts its replicas, so it is left to say how many."""
+def server(namespace: str, model: Manifest) -> Manifest:
+    """A server of a model; how many replicas it has is Flagger's to say."""
     container = {
         "name": "server",
         "image": WEB,
@@ -56,10 +63,7 @@ def server(namespace, model):
         **named("apps/v1", "Deployment", "wine", namespace),
         "spec": {
             "selector": {"matchLabels": {"app": "wine"}},
-            "template": {
-                "metadata": {"labels": {"app": "wine"}},
-                "spec": pod,
-            },
+            "template": {"metadata": {"labels": {"app": "wine"}}, "spec": pod},
         },
     }
 
@@ -68,47 +72,52 @@ def server(namespace, model):
 class Rollouts:
     """The server in its namespace, and the canary that watches over it."""
 
-    api: object
+    api: KubernetesApi
     namespace: str
 
     @property
-    def canary(self):
+    def canary(self) -> SteppedCanary:
         return SteppedCanary(self.api, "wine", self.namespace)
 
-    def begin(self, deployment, **checks):
+    def begin(self, deployment: Manifest, **checks: Any) -> None:
+        """Makes the server and its canary, and waits until it serves."""
         self.api.apply(deployment, canary("wine", namespace=self.namespace, **checks))
         self.canary.step_until("Initialized")
 
-    def change(self, deployment, is_known=lambda: True):
+    def change(self, deployment: Manifest, is_known: Callable[[], bool] = lambda: True) -> str:
         """Changes the server, and goes on until Flagger has decided; not before its metrics are known."""
         self.api.apply(deployment)
         self.canary.step_until("Progressing")
         self.api.wait_until(is_known, "the canary's metrics are known")
         return self.canary.step_until("Succeeded", "Failed")
 
-    def served(self, service="wine"):
+    def served(self, service: str = "wine") -> str:
+        """The model that a service's pods serve."""
         return httpx.get(f"http://{self.address(service)}:8080{SERVED}").text
 
-    def address(self, service):
-        return self.api.get(named("v1", "Service", service, self.namespace))["spec"]["clusterIP"]
+    def address(self, service: str) -> str:
+        """A service's address."""
+        found = self.api.wait_for(named("v1", "Service", service, self.namespace), lambda _: True, "there")
+        address: str = found["spec"]["clusterIP"]
+        return address
 
 
 @pytest.fixture
-def rollouts(cluster, flagger, namespace):
+def rollouts(cluster: Cluster, flagger: Flagger, namespace: str) -> Rollouts:
     return Rollouts(cluster.api, namespace)
 
 
 @contextmanager
-def answering(status):
+def answering(status: int) -> Iterator[str]:
     """A webhook's address that always answers with `status`."""
 
     class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
+        def do_POST(self) -> None:
             self.rfile.read(int(self.headers["Content-Length"]))
             self.send_response(status)
             self.end_headers()
 
-        def log_message(self, *arguments):
+        def log_message(self, *_: object) -> None:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as webhook:
@@ -121,7 +130,9 @@ def answering(status):
 
 @pytest.mark.parametrize("carried", [copied, mounted])
 class TestDigest:
-    def test_a_changed_one_is_promoted(self, rollouts, models, carried):
+    def test_a_changed_one_is_promoted(
+        self, rollouts: Rollouts, models: Mapping[str, str], carried: Carried
+    ) -> None:
         rollouts.begin(server(rollouts.namespace, carried(models["v1"])))
         assert rollouts.served() == "v1"
 
@@ -130,7 +141,9 @@ class TestDigest:
         assert rollouts.served() == "v2"
         assert rollouts.served("wine-primary") == "v2"
 
-    def test_one_whose_check_fails_is_not_served(self, rollouts, models, carried):
+    def test_one_whose_check_fails_is_not_served(
+        self, rollouts: Rollouts, models: Mapping[str, str], carried: Carried
+    ) -> None:
         with answering(500) as url:
             check = {"name": "smoke", "type": "pre-rollout", "url": url, "timeout": "2s", "retries": 0}
             rollouts.begin(server(rollouts.namespace, carried(models["v1"])), webhooks=[check])
@@ -141,8 +154,10 @@ class TestDigest:
         assert rollouts.served("wine-primary") == "v1"
 
 
-def test_a_model_is_judged_by_the_metrics_of_its_own_pods(rollouts, prometheus, registry):
-    def with_accuracy(accuracy):
+def test_a_model_is_judged_by_the_metrics_of_its_own_pods(
+    rollouts: Rollouts, prometheus: Prometheus, registry: Distribution
+) -> None:
+    def with_accuracy(accuracy: float) -> Manifest:
         files = {"artifact/model.txt": b"model", "metrics": f"accuracy {accuracy}\n".encode()}
         image = images.with_busybox("cp", "-r", "/artifact", "/metrics", "/srv/", files=files)
         return server(rollouts.namespace, copied(image.push(f"{registry.address}/models/judged")))
@@ -157,9 +172,6 @@ def test_a_model_is_judged_by_the_metrics_of_its_own_pods(rollouts, prometheus, 
     rollouts.begin(with_accuracy(0.9), metrics=[{**metric, "interval": "10s"}])
     prometheus.scrape(f"{rollouts.address('wine-canary')}:8080", namespace=rollouts.namespace)
 
-    for accuracy, outcome in ((0.5, "Failed"), (0.95, "Succeeded")):
-        found = rollouts.change(
-            with_accuracy(accuracy), lambda wanted=accuracy: prometheus.value(query) == wanted
-        )
-        assert found == outcome
+    assert rollouts.change(with_accuracy(0.5), lambda: prometheus.value(query) == 0.5) == "Failed"
     assert "accuracy 0.50 < 0.8" in rollouts.api.events(rollouts.namespace)
+    assert rollouts.change(with_accuracy(0.95), lambda: prometheus.value(query) == 0.95) == "Succeeded"

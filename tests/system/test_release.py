@@ -1,14 +1,14 @@
 """The example's release, from a push to a canary's end, with every part real."""
 
 import hashlib
-import json
-from pathlib import Path
+from contextlib import closing
 
-import boto3
 import httpx
 import pytest
 from playwright.sync_api import expect
 
+from tasks.lineage.record import MEDIA_TYPE
+from tasks.release import ReleaseId
 from tests.system.testbed import judges
 from tests.system.testbed.canary import SteppedCanary
 from tests.system.testbed.kubernetes_api import named
@@ -36,16 +36,16 @@ def served(stage):
 
 def stored(stage, released):
     """The digest of the model that lies in the object store."""
-    store = stage.object_store.client_environment()
-    client = boto3.Session().client(
-        "s3",
-        endpoint_url=store["AWS_ENDPOINT_URL_S3"],
-        aws_access_key_id=store["AWS_ACCESS_KEY_ID"],
-        aws_secret_access_key=store["AWS_SECRET_ACCESS_KEY"],
-        region_name=store["AWS_REGION"],
-    )
-    prefix = released["artifact"].removeprefix(f"s3://{BUCKET}/")
-    return sha256(client.get_object(Bucket=BUCKET, Key=f"{prefix}/{MODEL}")["Body"].read())
+    prefix = f"runs/wine/{ReleaseId(released['release_id']).run_id}/"
+    with closing(stage.object_store.client()) as client:
+        listed = client.list_objects_v2(Bucket=BUCKET, Prefix=prefix)["Contents"]
+        [key] = [found["Key"] for found in listed if found["Key"].endswith(f"/{MODEL}")]
+        return sha256(client.get_object(Bucket=BUCKET, Key=key)["Body"].read())
+
+
+def reference(released):
+    """The image as the fleet names it."""
+    return "{repository}:{tag}@{digest}".format_map(released["image"])
 
 
 def sha256(content):
@@ -61,13 +61,15 @@ def image_of(stage, deployment):
 def test_the_model_of_the_store_is_what_the_pod_serves(stage, first):
     assert first["verdict"] == "untracked"
     assert served(stage) == stored(stage, first)
-    assert image_of(stage, "wine-primary") == first["image"]["reference"]
+    assert image_of(stage, "wine-primary") == reference(first)
 
 
 def test_the_image_is_sound_and_carries_its_record(stage, first):
-    reference = first["image"]["reference"]
-    judges.validate_image(reference)
-    assert judges.discover(reference)
+    image = "{repository}@{digest}".format_map(first["image"])
+    environment = stage.registry.client_environment()
+    judges.validate_image(image, environment)
+    [record] = judges.discover(image, environment)
+    assert record["artifactType"] == MEDIA_TYPE
 
 
 def test_releasing_the_same_commit_again_changes_nothing(stage, first):
@@ -78,7 +80,9 @@ def test_releasing_the_same_commit_again_changes_nothing(stage, first):
 
 def test_the_flow_runs_page_shows_what_the_release_left(stage, first, browser, tmp_path):
     server = stage.prefect_server
-    address = f"{server.address}/v2/runs/flow-run/{first['flow_run']}?tab=Artifacts"
+    wanted = {"flow_runs": {"name": {"any_": [first["release_id"]]}}}
+    run = httpx.post(f"{server.api}/flow_runs/filter", json=wanted).raise_for_status().json()[0]
+    address = f"{server.address}/v2/runs/flow-run/{run['id']}?tab=Artifacts"
     with browser.open_page(address, tmp_path) as opened:
         for artifact in ("wine-gate", "wine-image", "wine-timeline"):
             expect(opened.page.get_by_text(artifact, exact=True).first).to_be_visible(timeout=PATIENCE)
@@ -93,11 +97,11 @@ def test_a_better_model_is_delivered_by_a_canary(stage, first):
     assert second["image"]["digest"] != first["image"]["digest"]
     api = stage.cluster.api
     wine = named("apps/v1", "Deployment", "wine", "models")
-    api.wait_until(lambda: image_of(stage, "wine") == second["image"]["reference"], "Git reaches the cluster")
+    api.wait_until(lambda: image_of(stage, "wine") == reference(second), "Git reaches the cluster")
     canary = SteppedCanary(api, "wine", "models")
     assert canary.step_until("Progressing", "Failed") == "Progressing"
-    assert image_of(stage, "wine-primary") == first["image"]["reference"]
+    assert image_of(stage, "wine-primary") == reference(first)
     assert canary.step_until("Succeeded", "Failed") == "Succeeded"
-    assert image_of(stage, "wine-primary") == second["image"]["reference"]
+    assert image_of(stage, "wine-primary") == reference(second)
     assert served(stage) == stored(stage, second) != stored(stage, first)
     assert api.get(wine)["spec"]["template"]["metadata"]["annotations"]["modelflight.dev/rollout-id"]

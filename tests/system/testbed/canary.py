@@ -62,7 +62,7 @@ class SteppedCanary:
 
     def step(self) -> None:
         """Makes Flagger advance the canary once."""
-        found = self.api.get(self._reference) or {}
+        found = self.api.wait_for(self._reference, lambda _: True, "there")
         interval = "601s" if found["spec"]["analysis"]["interval"] == "600s" else "600s"
         self.api.patch(self._reference, {"spec": {"analysis": {"interval": interval}}})
         time.sleep(STEP)
@@ -71,7 +71,7 @@ class SteppedCanary:
         """Steps until the canary is in one of the phases; returns which.
 
         Raises:
-            NotInTime: it did not get there; the message carries its status and the namespace's events.
+            NotInTime: it did not get there; the message says where it is, and the namespace's events.
         """
         deadline = time.monotonic() + PATIENCE
         while (phase := self.phase) not in phases:

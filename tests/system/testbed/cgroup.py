@@ -36,6 +36,8 @@ def _make_version_1(name: str) -> None:
 def _make_version_2(name: str) -> None:
     # A cgroup has the controllers that its parent hands on (Documentation/admin-guide/cgroup-v2.rst,
     # "Enabling and Disabling"); the kubelet itself hands them on from there.
+    handed_on = CGROUPS / "cgroup.subtree_control"
     controllers = (CGROUPS / "cgroup.controllers").read_text().split()
-    (CGROUPS / "cgroup.subtree_control").write_text(" ".join(f"+{controller}" for controller in controllers))
+    if missing := set(controllers) - set(handed_on.read_text().split()):
+        handed_on.write_text(" ".join(f"+{controller}" for controller in missing))
     (CGROUPS / name).mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from typing import ClassVar, Self
 
 import httpx
 
-LOG_LINES = 30  # shown when a component fails
+LOG_LINES = 20  # shown when a component fails
 
 
 class ComponentFailed(Exception):

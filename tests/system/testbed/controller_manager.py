@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.system.testbed.apiserver import ApiServer
-from tests.system.testbed.component import Component
+from tests.system.testbed.component import Component, answers
 from tests.system.testbed.ports import free_port
 from tests.system.testbed.programs import KUBERNETES
 
@@ -36,4 +36,5 @@ class ControllerManager(Component):
 
     def is_ready(self) -> bool:
         # Pods are refused until their namespace has a service account.
-        return self._apiserver.read("/api/v1/namespaces/default/serviceaccounts/default") is not None
+        account = self._apiserver.read("/api/v1/namespaces/default/serviceaccounts/default")
+        return account is not None and answers(f"https://127.0.0.1:{self._port}/healthz")

@@ -16,6 +16,9 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+from kubernetes.dynamic.exceptions import NotFoundError
+from urllib3.exceptions import HTTPError
+
 from tests.system.testbed.command import CommandFailed, output
 from tests.system.testbed.component import Component, answers
 from tests.system.testbed.kubernetes_api import KubernetesApi, Manifest
@@ -23,13 +26,11 @@ from tests.system.testbed.ports import free_port
 
 ROOT = Path(__file__).parents[3]
 SOURCE = "source.toolkit.fluxcd.io/v1"
-BETWEEN_LOOKS = 0.3  # seconds
+BETWEEN_LOOKS = 0.5  # seconds
 
 
 class GitSource(Component):
     """The source of all GitRepositories, which kustomize-controller's definitions must be installed for.
-
-    Their `url` is whatever Git takes, a folder too.
 
     Args:
         folder: where clones and archives are.
@@ -144,10 +145,13 @@ def main(kubeconfig: Path, folder: Path, port: int) -> None:
     )
     threading.Thread(target=server.serve_forever, daemon=True).start()
     while True:
-        for repository in api.list(SOURCE, "GitRepository", namespace=None):
-            wanted = status(repository, storage)
-            if any(repository.get("status", {}).get(field) != value for field, value in wanted.items()):
-                api.patch(repository, {"status": wanted}, subresource="status")
+        try:
+            for repository in api.list(SOURCE, "GitRepository", namespace=None):
+                wanted = status(repository, storage)
+                if any(repository.get("status", {}).get(field) != value for field, value in wanted.items()):
+                    api.patch(repository, {"status": wanted}, subresource="status")
+        except (NotFoundError, HTTPError) as error:  # the object, or the API server, is just gone
+            print(error, file=sys.stderr, flush=True)
         time.sleep(BETWEEN_LOOKS)
 
 

@@ -6,17 +6,22 @@ from pathlib import Path
 
 from tests.system.testbed import node
 from tests.system.testbed.apiserver import ApiServer
+from tests.system.testbed.command import output
 from tests.system.testbed.component import Component, answers
 from tests.system.testbed.containerd import Containerd
 from tests.system.testbed.ports import free_port
 from tests.system.testbed.programs import KUBERNETES
+
+# Its folder, under a name that is short wherever the testbed's state is: the path of a socket has at most 107
+# characters (unix(7)).
+ROOT = Path("/run/kubelet")
 
 
 class Kubelet(Component):
     """The node's agent; to be started when containerd is ready, without which it ends at once.
 
     Args:
-        folder: where pods' volumes and logs are; short, for sockets lie in it.
+        folder: where pods' volumes and logs are.
         apiserver: where it registers the node.
         containerd: what it runs containers with.
         cgroup: the one that all pods' cgroups are made in.
@@ -33,6 +38,9 @@ class Kubelet(Component):
         self._cgroup = cgroup
 
     def prepare(self) -> None:
+        if not ROOT.is_mount():
+            ROOT.mkdir()
+            output("mount", "--bind", self.folder, ROOT)
         (self.folder / "config.json").write_text(json.dumps(self._configuration(), indent=2))
 
     def _configuration(self) -> Mapping[str, object]:
@@ -68,7 +76,7 @@ class Kubelet(Component):
         options = {
             "kubeconfig": self._apiserver.kubeconfig,
             "config": self.folder / "config.json",
-            "root-dir": self.folder,
+            "root-dir": ROOT,
             "hostname-override": node.NAME,
             "node-ip": node.GATEWAY,
             "node-labels": ",".join(f"{name}={value}" for name, value in node.LABELS.items()),

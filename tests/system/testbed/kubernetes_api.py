@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from functools import cached_property
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import yaml
@@ -34,6 +35,9 @@ class KubernetesApi:
 
     def __init__(self, kubeconfig: Path) -> None:
         self._kubeconfig = kubeconfig
+        self._discovery = (
+            Lock()
+        )  # the dynamic client learns of a kind when it is asked for, in one thread only
 
     @cached_property
     def client(self) -> ApiClient:
@@ -47,7 +51,7 @@ class KubernetesApi:
     def apply(self, *manifests: Manifest) -> None:
         """Applies objects, on the server's side."""
         for manifest in manifests:
-            self._resource(manifest).server_side_apply(
+            self._resource_of(manifest).server_side_apply(
                 body=manifest, **_place(manifest), field_manager=FIELD_MANAGER, force_conflicts=True
             )
 
@@ -62,14 +66,14 @@ class KubernetesApi:
 
     def patch(self, manifest: Manifest, change: Manifest, subresource: str = "") -> None:
         """Merges `change` into an object, or into its status."""
-        resource = self._resource(manifest)
+        resource = self._resource_of(manifest)
         target = resource.subresources[subresource] if subresource else resource
         target.patch(body=change, **_place(manifest), content_type="application/merge-patch+json")
 
     def get(self, manifest: Manifest) -> Any | None:
         """The object as it is now, or None when there is none."""
         try:
-            return self._resource(manifest).get(**_place(manifest)).to_dict()
+            return self._resource_of(manifest).get(**_place(manifest)).to_dict()
         except NotFoundError:
             return None
 
@@ -77,12 +81,13 @@ class KubernetesApi:
         self, api_version: str, kind: str, namespace: str | None = "default", labels: str = ""
     ) -> list[Any]:
         """The objects of a kind that have the labels, in one namespace or, for None, in all."""
-        resource = self._dynamic.resources.get(api_version=api_version, kind=kind)
-        return resource.get(namespace=namespace, label_selector=labels or None).to_dict()["items"]
+        resource = self._resource(api_version, kind)
+        items: list[Any] = resource.get(namespace=namespace, label_selector=labels or None).to_dict()["items"]
+        return items
 
     def delete(self, manifest: Manifest) -> None:
         """Deletes an object, and what it owns in the background."""
-        self._resource(manifest).delete(
+        self._resource_of(manifest).delete(
             **_place(manifest), body={"kind": "DeleteOptions", "propagationPolicy": "Background"}
         )
 
@@ -101,7 +106,7 @@ class KubernetesApi:
 
         place = _place(manifest)
         try:
-            self.wait_until(is_so)
+            self.wait_until(is_so, what)
         except NotInTime:
             status = yaml.safe_dump((found or {}).get("status", "it is not there"))
             raise NotInTime(
@@ -110,7 +115,7 @@ class KubernetesApi:
             ) from None
         return found
 
-    def wait_until(self, condition: Callable[[], bool], what: str = "") -> None:
+    def wait_until(self, condition: Callable[[], bool], what: str) -> None:
         """Waits until `condition` holds.
 
         Raises:
@@ -124,7 +129,8 @@ class KubernetesApi:
 
     def log(self, pod: str, namespace: str = "default", container: str | None = None) -> str:
         """What a pod's container wrote."""
-        return CoreV1Api(self.client).read_namespaced_pod_log(pod, namespace, container=container)
+        text: str = CoreV1Api(self.client).read_namespaced_pod_log(pod, namespace, container=container)
+        return text
 
     def events(self, namespace: str = "default") -> str:
         """A namespace's events, the latest last, one a line."""
@@ -134,22 +140,21 @@ class KubernetesApi:
             return f"(cannot be read: {error})"
         return "\n".join(_lines(events)) or "(none)"
 
-    def _resource(self, manifest: Manifest) -> Resource:
-        return self._dynamic.resources.get(api_version=manifest["apiVersion"], kind=manifest["kind"])
+    def _resource_of(self, manifest: Manifest) -> Resource:
+        return self._resource(manifest["apiVersion"], manifest["kind"])
+
+    def _resource(self, api_version: str, kind: str) -> Resource:
+        with self._discovery:
+            return self._dynamic.resources.get(api_version=api_version, kind=kind)
 
 
 def holds(condition: str) -> Callable[[Manifest], bool]:
     """Whether an object's condition is true, and about the object as it is now."""
 
     def holds_of(found: Manifest) -> bool:
-        status = found.get("status", {})
-        if status.get("observedGeneration", found["metadata"].get("generation")) != found["metadata"].get(
-            "generation"
-        ):
-            return False
-        return any(
-            entry["type"] == condition and entry["status"] == "True" for entry in status.get("conditions", ())
-        )
+        status, generation = found.get("status", {}), found["metadata"].get("generation")
+        true = [entry["type"] for entry in status.get("conditions", ()) if entry["status"] == "True"]
+        return condition in true and status.get("observedGeneration", generation) == generation
 
     return holds_of
 

@@ -10,7 +10,6 @@ import platform
 import re
 import shutil
 import subprocess
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -21,6 +20,7 @@ from tests.system.testbed.cache import entry, obtain
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 HEARTBEAT = 20  # seconds between two signs of life of a build
+TETHERED = ("setpriv", "--pdeathsig", "KILL")  # ends with the process that started it
 
 Say = Callable[[str], None]
 
@@ -155,7 +155,7 @@ ALL = (
 
 
 def build(programs: Sequence[Program], say: Say) -> None:
-    """Builds what is not in the cache yet, two at a time, while the modules of the next ones are fetched.
+    """Builds what is not in the cache yet, two at a time.
 
     Raises:
         BuildFailed: the first program that could not be built.
@@ -167,8 +167,6 @@ def build(programs: Sequence[Program], say: Say) -> None:
     if not missing:
         return
     say(f"Building {len(missing)} of {len(programs)} programs; the first time takes about 20 minutes.")
-    fetching = threading.Thread(target=_fetch, args=(missing,), daemon=True)
-    fetching.start()
     with ThreadPoolExecutor(2) as pool:
         builds = [pool.submit(_build, program, say) for program in missing]
         for number, done in enumerate(as_completed(builds), 1):
@@ -179,11 +177,13 @@ def build(programs: Sequence[Program], say: Say) -> None:
                 raise
 
 
-def _fetch(programs: Iterable[Program]) -> None:
-    """Fetches modules ahead of the builds; a failure here is told by the build that meets it."""
+def fetch(programs: Iterable[Program]) -> None:
+    """Fetches the modules of what is not built yet; a failure here is told by the build that meets it."""
     for program in programs:
+        if program.is_built:
+            continue
         subprocess.run(
-            ["go", "list", "-deps", "-tags", program.tags, "tool"],
+            [*TETHERED, "go", "list", "-deps", "-tags", program.tags, "tool"],
             cwd=program.folder, env=_environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
             check=False,
         )  # fmt: skip
@@ -210,8 +210,8 @@ def _build(program: Program, say: Say) -> str:
 def _install(program: Program, target: Path, say: Say) -> None:
     stamps = " ".join(f"-X {stamp.format(version=program.version)}" for stamp in program.stamps)
     command = [
-        "setpriv", "--pdeathsig", "KILL",
-        "go", "install", "-v", "-trimpath", f"-ldflags=-s -w {stamps}", "-tags", program.tags, "tool",
+        *TETHERED, "go", "install", "-v", "-trimpath", f"-ldflags=-s -w {stamps}",
+        "-tags", program.tags, "tool",
     ]  # fmt: skip
     environment = {**_environment(), "GOBIN": str(target)}
     with subprocess.Popen(

@@ -48,6 +48,14 @@ class Stage:
         """The fleet repository's address."""
         return self.gitea.clone_url("fleet")
 
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """Where a person may want to look."""
+        return (
+            self.cluster.apiserver.port, self.gitea.port, self.registry.port, self.object_store.port,
+            self.prefect_server.port,
+        )  # fmt: skip
+
     def environment(self) -> Mapping[str, str]:
         """What a user of Modelflight sets to work with all this."""
         return {
@@ -63,11 +71,12 @@ class Stage:
     def prepare(self) -> None:
         """Makes the bucket, the model server's image, and both repositories with the example in them."""
         self.object_store.bucket(BUCKET)
-        images.with_busybox().push(f"{self.registry.address}/web:1")
+        web = images.with_busybox().push(f"{self.registry.address}/web")
         for name, content in (("notebooks", EXAMPLE), ("fleet", FLEET)):
             shutil.copytree(content, self.folder / name)
             for file in (self.folder / name).rglob("*.yaml"):
-                text = file.read_text().replace(EXAMPLE_REGISTRY, self.registry.address)
+                text = file.read_text().replace(f"{EXAMPLE_REGISTRY}/web", web)
+                text = text.replace(EXAMPLE_REGISTRY, self.registry.address)
                 file.write_text(text.replace("../fleet.git", self.fleet))
             self.gitea.create_repository(name)
             self._git(name, "init", "--quiet", "--initial-branch=main")

@@ -2,7 +2,9 @@
 
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import boto3
 
@@ -39,17 +41,20 @@ class VersityGateway(Component):
             "AWS_DEFAULT_REGION": REGION,  # boto3 reads only this one
         }
 
-    def bucket(self, name: str) -> str:
-        """Makes a bucket; returns its name."""
-        client = boto3.client(
+    def client(self) -> Any:
+        """boto3's client of this store."""
+        return boto3.Session().client(
             "s3",
             endpoint_url=self.address,
             aws_access_key_id=self.access_key,
             aws_secret_access_key=self.secret_key,
             region_name=REGION,
         )
-        client.create_bucket(Bucket=name)
-        client.close()
+
+    def bucket(self, name: str) -> str:
+        """Makes a bucket; returns its name."""
+        with closing(self.client()) as client:
+            client.create_bucket(Bucket=name)
         return name
 
     def prepare(self) -> None:
