@@ -50,9 +50,7 @@ def main(network: int, page: int) -> None:
         _say("Releasing the example for the first time; later releases meet it as their champion")
         stage.release()
         stage.deliver()
-        settings = stage.folder / "settings"
-        lines = (f"export {name}={shlex.quote(value)}\n" for name, value in stage.environment().items())
-        write_secret(settings, "".join(lines))
+        settings = _write_settings(stage)
         listeners = [door.listen(port, network) for port in stage.ports]
         print(_guide(stage, settings), flush=True)
         os.write(page, f"{stage.prefect_server.address}\n".encode())
@@ -67,26 +65,35 @@ async def _stay(listeners: Iterable[door.Listener]) -> None:
     await asyncio.Event().wait()
 
 
+def _write_settings(stage: Stage) -> Path:
+    """What makes a person's shell work with the stage."""
+    environment = {**stage.environment(), "KUBECONFIG": str(stage.cluster.kubeconfig)}
+    lines = [f"export {name}={shlex.quote(value)}" for name, value in environment.items()]
+    commands = (Path(sys.executable).parent, KUBERNETES.path / "bin")
+    lines.append(f"export PATH={':'.join(map(shlex.quote, map(str, commands)))}:$PATH")
+    settings = stage.folder / "settings"
+    write_secret(settings, "\n".join([*lines, f"cd {shlex.quote(str(stage.folder / 'notebooks'))}", ""]))
+    return settings
+
+
 def _guide(stage: Stage, settings: Path) -> str:
-    kubectl = f"{KUBERNETES.command('kubectl')} --kubeconfig {stage.cluster.kubeconfig} --namespace models"
     return f"""
 The playground is open; Ctrl-C removes all of it.
 
   Prefect      {stage.prefect_server.address}
   Gitea        {stage.gitea.address}   user {USER}, password {stage.gitea.password}
   registry     http://{stage.registry.address}/v2/_catalog
-  S3           {stage.object_store.address}   credentials are in the settings
-  Kubernetes   export KUBECONFIG={stage.cluster.kubeconfig}
+  S3           {stage.object_store.address}
+  Kubernetes   {stage.cluster.kubeconfig}
 
-In another terminal, as root, in this folder:
+To play, open another terminal as root. Its first line takes you to the notebook repository, with settings and
+credentials for modelflight, git, kubectl and aws; the others release a better model, and watch its canary:
 
   source {settings}
-  # change the notebook's parameters, push, release:
-  cd {stage.folder / "notebooks"} && sed -i 's/trees: [0-9]*/trees: 40/' modelflight.yaml
-  git -c user.name=me -c user.email=me@example.com commit --all --message "More trees" && git push origin main
-  {ROOT / ".venv/bin/modelflight"} release {stage.notebooks}
-  # and see the canary deliver it:
-  {kubectl} get canary --watch
+  sed --in-place 's/trees: [0-9]*/trees: 40/' modelflight.yaml
+  git commit --all --message "More trees" && git push
+  modelflight release "$(git remote get-url origin)"
+  kubectl --namespace models get canary --watch
 """
 
 

@@ -1,11 +1,16 @@
 import secrets
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import boto3
 import pytest
 from botocore.exceptions import ClientError
 
+from tasks.artifacts.keep import Run, check_store, find, keep
+from tasks.artifacts.reading import reading
+from tasks.errors import ArtifactFailed
 from tests.system.testbed.versitygw import VersityGateway
 
 PART = 5 << 20  # bytes; S3 takes no smaller part but the last
@@ -93,3 +98,49 @@ def test_objects_outlive_a_crash(s3: Any, object_store: VersityGateway, bucket: 
     object_store.kill()
     object_store.start().wait()
     assert s3.get_object(Bucket=bucket, Key="model")["Body"].read() == b"1"
+
+
+class TestKeeping:
+    """Modelflight's own artifact store, in this bucket."""
+
+    @pytest.fixture
+    def run(self) -> Run:
+        return Run("wine", uuid.uuid4(), "a" * 64)
+
+    @pytest.fixture
+    def model(self, tmp_path: Path) -> Path:
+        (tmp_path / "model" / "1").mkdir(parents=True)
+        (tmp_path / "model" / "1" / "weights.bin").write_bytes(secrets.token_bytes(PART * 2))
+        (tmp_path / "model" / "empty").touch()
+        return tmp_path / "model"
+
+    def test_what_was_kept_is_found_and_read_as_it_was(
+        self, s3: Any, bucket: str, run: Run, model: Path
+    ) -> None:
+        store = f"s3://{bucket}/runs"
+        check_store(store)
+        kept = keep(store, run, model, {"accuracy": 0.9})
+
+        assert find(store, run) == keep(store, run, model, {"accuracy": 0.9}) == kept
+        with reading(kept.artifact) as read:
+            contents = {file.path: b"".join(read(file)) for file in kept.artifact.files}
+        assert contents == {name: (model / name).read_bytes() for name in ("1/weights.bin", "empty")}
+
+    def test_a_file_that_was_replaced_is_found_out(self, s3: Any, bucket: str, run: Run, model: Path) -> None:
+        kept = keep(f"s3://{bucket}", run, model, {})
+        file = next(file for file in kept.artifact.files if file.size)
+        key = f"{kept.artifact.address.removeprefix(f's3://{bucket}/')}/{file.path}"
+        s3.put_object(Bucket=bucket, Key=key, Body=bytes(file.size))
+
+        with reading(kept.artifact) as read, pytest.raises(ArtifactFailed, match=r"weights\.bin"):
+            list(read(file))
+
+    def test_wrong_credentials_and_a_missing_bucket_are_told_before_training(
+        self, s3: Any, bucket: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        with pytest.raises(ArtifactFailed, match="no-such-bucket"):
+            check_store("s3://no-such-bucket/runs")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
+        with pytest.raises(ArtifactFailed, match=r"(?i)credentials|denied|signature") as told:
+            check_store(f"s3://{bucket}/runs")
+        assert "wrong" not in str(told.value)

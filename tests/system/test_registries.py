@@ -1,15 +1,16 @@
 import secrets
-from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 
-from tasks.oci.image import Packed, pack
-from tests.system.fixtures.base import Testbed
-from tests.system.testbed import judges, tls
+from tasks.oci.image import Packed
+from tasks.oci.layout_images import LayoutImages
+from tests.system.testbed import judges
 from tests.system.testbed.command import CommandFailed
 from tests.system.testbed.registry import Distribution
+from tests.system.testbed.testbed import Testbed
+from tests.tasks.oci.packing import packed_into
 
 TAG = "wine-1"
 
@@ -30,8 +31,7 @@ def layout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def packed(model: Path, layout: Path) -> Packed:
-    created = datetime(2026, 1, 31, 12, tzinfo=UTC)
-    return pack(model, layout, tag=TAG, annotations={"modelflight.dev/release-id": "wine-1"}, created=created)
+    return packed_into(LayoutImages(layout), model, TAG)
 
 
 @pytest.fixture(params=["registry", "docker_registry"])
@@ -45,20 +45,6 @@ def either(request: pytest.FixtureRequest) -> Distribution:
 def repository() -> str:
     """A name that no other test pushes to."""
     return f"models/wine-{secrets.token_hex(4)}"
-
-
-@pytest.fixture(scope="module")
-def guarded(testbed: Testbed) -> Distribution:
-    """A registry that knows one user."""
-    users = {"ada": secrets.token_hex(16)}
-    return testbed.run(Distribution(testbed.folder("guarded-registry"), users=users))
-
-
-@pytest.fixture(scope="module")
-def encrypted(testbed: Testbed) -> Distribution:
-    """A registry that speaks HTTPS."""
-    folder = testbed.folder("encrypted-registry")
-    return testbed.run(Distribution(folder, tls=tls.issue(folder / "tls")))
 
 
 def test_a_model_image_passes_through_a_registry_unchanged(

@@ -11,7 +11,8 @@ from tasks.lineage.record import MEDIA_TYPE
 from tasks.release import ReleaseId
 from tests.system.testbed import judges
 from tests.system.testbed.canary import SteppedCanary
-from tests.system.testbed.kubernetes_api import named
+from tests.system.testbed.cluster import WEB
+from tests.system.testbed.kubernetes_api import holds, named
 from tests.system.testbed.stage import BUCKET
 
 MODEL = "model.joblib"
@@ -70,6 +71,30 @@ def test_the_image_is_sound_and_carries_its_record(stage, first):
     judges.validate_image(image, environment)
     [record] = judges.discover(image, environment)
     assert record["artifactType"] == MEDIA_TYPE
+
+
+def test_the_same_image_is_served_from_a_volume(stage, first, namespace):
+    reader = {
+        **named("v1", "Pod", "reader", namespace),
+        "spec": {
+            "dnsPolicy": "Default",
+            "terminationGracePeriodSeconds": 0,
+            "containers": [
+                {
+                    "name": "server",
+                    "image": WEB,
+                    "command": ["/bin/busybox", "httpd", "-f", "-p", "8080", "-h", "/mnt/models"],
+                    "volumeMounts": [{"name": "model", "mountPath": "/mnt/models", "subPath": "models"}],
+                    "readinessProbe": {"httpGet": {"path": f"/{MODEL}", "port": 8080}, "periodSeconds": 1},
+                }
+            ],
+            "volumes": [{"name": "model", "image": {"reference": reference(first)}}],
+        },
+    }
+    api = stage.cluster.api
+    api.apply(reader)
+    address = api.wait_for(reader, holds("Ready"), "ready")["status"]["podIP"]
+    assert sha256(httpx.get(f"http://{address}:8080/{MODEL}").content) == stored(stage, first)
 
 
 def test_releasing_the_same_commit_again_changes_nothing(stage, first):

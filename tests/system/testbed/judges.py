@@ -65,16 +65,23 @@ def unpack(layout: Path, tag: str, folder: Path) -> None:
 def attach(reference: str, artifact_type: str, file: Path, environment: Environment) -> None:
     """Attaches a file to an image in a registry (oras)."""
     output(
-        ORAS.command("oras"), "attach", "--artifact-type", artifact_type, reference, file.name,
-        environment=environment, folder=file.parent,
+        ORAS.command("oras"), "attach", _plain(environment), "--artifact-type", artifact_type, reference,
+        file.name, environment=environment, folder=file.parent,
     )  # fmt: skip
 
 
 def discover(reference: str, environment: Environment) -> list[dict[str, Any]]:
     """The descriptors of what is attached to an image in a registry (oras)."""
-    said = output(ORAS.command("oras"), "discover", "--format", "json", reference, environment=environment)
+    said = output(
+        ORAS.command("oras"), "discover", _plain(environment), "--format", "json", reference,
+        environment=environment,
+    )  # fmt: skip
     found: list[dict[str, Any]] = json.loads(said)["referrers"]
     return found
+
+
+def _plain(environment: Environment) -> str:
+    return f"--plain-http={'false' if 'SSL_CERT_FILE' in environment else 'true'}"
 
 
 @dataclass(frozen=True)

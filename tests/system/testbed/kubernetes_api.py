@@ -153,7 +153,7 @@ def holds(condition: str) -> Callable[[Manifest], bool]:
 
     def holds_of(found: Manifest) -> bool:
         status, generation = found.get("status", {}), found["metadata"].get("generation")
-        true = [entry["type"] for entry in status.get("conditions", ()) if entry["status"] == "True"]
+        true = [entry["type"] for entry in status.get("conditions") or () if entry["status"] == "True"]
         return condition in true and status.get("observedGeneration", generation) == generation
 
     return holds_of

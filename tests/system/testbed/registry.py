@@ -51,15 +51,8 @@ class Distribution(Component):
 
     def client_environment(self, user: str = "") -> Mapping[str, str]:
         """What makes crane, cosign, oras and skopeo trust this registry, and log in as one of its users."""
-        home = self.folder / f"home-{user}"
-        login = b64encode(f"{user}:{self.users.get(user, '')}".encode()).decode()
-        auths = {self.address: {"auth": login}} if user else {}
-        write_secret(home / ".docker/config.json", json.dumps({"auths": auths}))
-        registries = home / ".config/containers/registries.conf"  # of skopeo alone; the others know localhost
-        insecure = json.dumps(self.tls is None)
-        write_secret(registries, f'[[registry]]\nlocation = "{self.address}"\ninsecure = {insecure}\n')
-        authority = {"SSL_CERT_FILE": str(self.tls.authority)} if self.tls else {}
-        return {"HOME": str(home), "DOCKER_CONFIG": str(home / ".docker"), **authority}
+        login = f"{user}:{self.users[user]}" if user else ""
+        return registry_client(self.folder / f"home-{user}", self.address, login, self.tls)
 
     def prepare(self) -> None:
         write_secret(self.folder / "passwords", "".join(_htpasswd(*user) for user in self.users.items()))
@@ -109,6 +102,19 @@ class DockerRegistry(Distribution):
             "serve",
             self.folder / "config.json",
         ]
+
+
+def registry_client(
+    home: Path, address: str, login: str = "", tls: Certificate | None = None
+) -> Mapping[str, str]:
+    """Configures clients of the registry at `address` in `home`; `login` is `user:password`."""
+    auths = {address: {"auth": b64encode(login.encode()).decode()}} if login else {}
+    write_secret(home / ".docker/config.json", json.dumps({"auths": auths}))
+    registries = home / ".config/containers/registries.conf"  # of skopeo alone; the others know localhost
+    insecure = json.dumps(tls is None)
+    write_secret(registries, f'[[registry]]\nlocation = "{address}"\ninsecure = {insecure}\n')
+    authority = {"SSL_CERT_FILE": str(tls.authority)} if tls else {}
+    return {"HOME": str(home), "DOCKER_CONFIG": str(home / ".docker"), **authority}
 
 
 def _htpasswd(user: str, password: str) -> str:

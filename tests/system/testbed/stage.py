@@ -80,15 +80,16 @@ class Stage:
                 file.write_text(text.replace("../fleet.git", self.fleet))
             self.gitea.create_repository(name)
             self._git(name, "init", "--quiet", "--initial-branch=main")
+            for setting, value in (("name", "Ada"), ("email", f"{USER}@example.com")):
+                self._git(name, "config", f"user.{setting}", value)
             self._git(name, "remote", "add", "origin", self.gitea.clone_url(name))
             self.push(name, f"The example's {name}")
 
     def push(self, name: str, message: str) -> None:
         """Commits what was changed in a working copy, and pushes it."""
-        author = ("-c", "user.name=Ada", "-c", f"user.email={USER}@example.com")
         self._git(name, "add", "--all")
-        self._git(name, *author, "commit", "--quiet", f"--message={message}")
-        self._git(name, "push", "--quiet", "origin", "main")
+        self._git(name, "commit", "--quiet", f"--message={message}")
+        self._git(name, "push", "--quiet", "--set-upstream", "origin", "main")
 
     def release(self, *arguments: str) -> Mapping[str, Any]:
         """Releases the example as a user does; what the command says, as JSON.
