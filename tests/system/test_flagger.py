@@ -93,7 +93,9 @@ class Rollouts:
 
     def served(self, service: str = "wine") -> str:
         """The model that a service's pods serve."""
-        return httpx.get(f"http://{self.address(service)}:8080{SERVED}").text
+        # The rules for a service follow its pods a moment later.
+        with httpx.Client(transport=httpx.HTTPTransport(retries=8)) as client:
+            return client.get(f"http://{self.address(service)}:8080{SERVED}").text
 
     def address(self, service: str) -> str:
         """A service's address."""

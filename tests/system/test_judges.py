@@ -1,16 +1,16 @@
 import secrets
-from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from tasks.oci.image import pack
+from tasks.oci.layout_images import LayoutImages
 from tests.repositories import FLEET
 from tests.system.testbed import judges
 from tests.system.testbed.command import CommandFailed, output
 from tests.system.testbed.judges import Environment, SigningKey
 from tests.system.testbed.programs import CRANE
 from tests.system.testbed.registry import Distribution
+from tests.tasks.oci.packing import packed_into
 
 WINE = FLEET / "apps" / "wine"
 
@@ -35,8 +35,7 @@ def pushed(repository: str, weights: str, folder: Path, client: Environment) -> 
     model = folder / f"model-{weights}"
     model.mkdir()
     (model / "weights").write_text(weights)
-    created = datetime(2026, 1, 31, tzinfo=UTC)
-    packed = pack(model, folder / "layout", tag=weights, annotations={}, created=created)
+    packed = packed_into(LayoutImages(folder / "layout"), model, weights)
     judges.push(folder / "layout", weights, f"{repository}:{weights}", client)
     return f"{repository}@{packed.digest}"
 

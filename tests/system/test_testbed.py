@@ -59,11 +59,12 @@ class TestNamespace:
         sleepers = ["pgrep", "-f", "^sleep 98765$"]
         wait_until(lambda: len(subprocess.run(sleepers, capture_output=True).stdout.split()) == 2, "it runs")
         (state,) = states(tmp_path)
-        inner = [
-            folder / state.name / "pods"
-            for folder in namespace.CGROUPS.iterdir()
-            if (folder / "tasks").exists()
-        ]
+        hierarchies = [namespace.CGROUPS]
+        if not (namespace.CGROUPS / "cgroup.procs").exists():  # version 1: one for each controller
+            hierarchies = [
+                folder for folder in namespace.CGROUPS.iterdir() if (folder / "cgroup.procs").exists()
+            ]
+        inner = [hierarchy / state.name / "pods" for hierarchy in hierarchies]
         for folder in inner:
             folder.mkdir(parents=True)
         process.send_signal(number)

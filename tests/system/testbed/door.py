@@ -57,7 +57,7 @@ async def hold_open(listener: Listener) -> asyncio.Server:
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(ConnectionError):
+    with contextlib.suppress(OSError):  # whoever hung up wants no answer
         while chunk := await reader.read(1 << 16):
             writer.write(chunk)
             await writer.drain()
