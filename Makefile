@@ -27,7 +27,7 @@ help:  ## Show the targets
 	|| { rm -rf .uv; echo "uv could not be installed with $(PYTHON). Install it from" \
 	"https://docs.astral.sh/uv/, or install python3-venv or pip, then run make again." >&2; exit 2; }
 
-$(STAMP): pyproject.toml uv.lock $(filter .uv/bin/uv,$(UV))
+$(STAMP): pyproject.toml uv.lock hatch_build.py $(wildcard infra/copy/*.[ch]) $(filter .uv/bin/uv,$(UV))
 	@echo "==> Installing the locked dependencies into .venv (about 800 MB, a minute or two)"
 	@UV_PYTHON_DOWNLOADS=never $(UV) sync --locked --inexact --quiet --python $(PYTHON)
 	@rm -f .venv/.synced-* && touch $@
@@ -77,4 +77,4 @@ build: $(STAMP)  ## Build the wheel and the source distribution into dist/
 	@$(UV) build --quiet && ls dist
 
 clean:  ## Remove everything that the targets above made
-	rm -rf .venv .uv demo dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
+	rm -rf .venv .uv demo dist infra/copy/bin .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

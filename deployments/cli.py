@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from deployments import console
-from flows.settings import Home
+from flows.settings import Backends, Home
 from tasks.address import redact
 from tasks.errors import InvalidInput, ModelflightError
 
@@ -185,6 +185,7 @@ def run(pipeline: Path, parameters: tuple[str, ...], output: str) -> None:
 
     from tasks.kubeflow.ir import pipeline_parameters
     from tasks.kubeflow.local_run import run_pipeline
+    from tasks.metrics import shown_metrics
     from tasks.parameters import parse_assignments
 
     overrides = parse_assignments(parameters, pipeline_parameters(pipeline), "--parameter")
@@ -197,41 +198,78 @@ def run(pipeline: Path, parameters: tuple[str, ...], output: str) -> None:
         progress=console.show_progress,
     )
     lines = [f"run      {trained.run_id}", f"model    {trained.directory}: {', '.join(trained.files)}"]
-    lines += [f"metric   {metric}" for metric in trained.shown_metrics()]
+    lines += [f"metric   {metric}" for metric in shown_metrics(trained.metrics)]
     console.emit(console.plain(trained), "\n".join(lines), output)
 
 
 @main.command()
 @click.argument("directory", type=click.Path(path_type=Path))
-@click.option("--to", required=True, metavar="oci:FOLDER:TAG", help="Image layout folder and tag.")
+@click.option("--to", metavar="TARGET", help="oci:FOLDER[:TAG] or registry/repository[:TAG].")
+@click.option(
+    "--image",
+    metavar="REPOSITORY[:TAG]",
+    help="As in modelflight.yaml; MODELFLIGHT_IMAGES says where it goes.",
+)
 @click.option("--annotation", "annotations", multiple=True, metavar="KEY=VALUE", help="Repeatable.")
 @click.option(
     "--created", type=click.DateTime(), default="1970-01-01", help="Creation time in the image, UTC."
 )
 @verb
-def pack(directory: Path, to: str, annotations: tuple[str, ...], created: Any, output: str) -> None:
+def pack(
+    directory: Path,
+    to: str | None,
+    image: str | None,
+    annotations: tuple[str, ...],
+    created: Any,
+    output: str,
+) -> None:
     """Packs model files into an OCI image.
 
-    The files are those in DIRECTORY; the same files give the same digest.
+    The files are those in DIRECTORY; the same files give the same digest. Without a TAG, the image is named
+    after its digest.
     """
     from datetime import UTC
 
-    from tasks.oci.image import pack as pack_directory
+    from tasks.artifacts.reading import reading
+    from tasks.artifacts.scan import scan
+    from tasks.oci.image import pack as pack_artifact
+    from tasks.oci.images import open_images
 
-    scheme, _, rest = to.partition(":")
-    folder, _, tag = rest.rpartition(":")
-    if scheme != "oci" or not folder or not tag:
-        raise InvalidInput(
-            "The target is no image layout.", where=f"--to {to}", next_step="Write oci:FOLDER:TAG."
+    described = dict(_key_and_value(annotation) for annotation in annotations)
+    address, tag = _pack_target(directory, to, image)
+    artifact = scan(directory)
+    with reading(artifact) as read, open_images(address) as images:
+        packed = pack_artifact(
+            artifact, read, images, tag=tag, annotations=described, created=created.replace(tzinfo=UTC)
         )
-    packed = pack_directory(
-        directory,
-        Path(folder),
-        tag=tag,
-        annotations=dict(_key_and_value(annotation) for annotation in annotations),
-        created=created.replace(tzinfo=UTC),
-    )
-    console.emit(console.plain(packed), f"{to}@{packed.digest}\n  {packed.size:,} bytes", output)
+    said = f"{address}:{packed.tag}@{packed.digest}\n  {packed.size:,} bytes"
+    console.emit({**console.plain(packed), "stored_in": address}, said, output)
+
+
+def _pack_target(directory: Path, to: str | None, image: str | None) -> tuple[str, str | None]:
+    """The address to pack to, and the tag where one was given."""
+    from tasks.oci.images import split_tag
+    from tasks.oci.reference import parse_repository
+
+    if bool(to) == bool(image):
+        raise InvalidInput(
+            "Say where the image is to go.",
+            where="--to, --image",
+            why="Exactly one of them is needed.",
+            next_step="Write --to oci:FOLDER:TAG or --to registry/repository:TAG, or name the image alone.",
+        )
+    address, tag = split_tag(to or image or "")
+    if image:
+        address = Backends.from_environment().images(str(parse_repository(address)), Home())
+    layout = Path(address.removeprefix("oci:"))
+    if address.startswith("oci:") and layout.resolve().is_relative_to(directory.resolve()):
+        raise InvalidInput(
+            "A model image cannot be written into the model that it carries.",
+            where=address,
+            why=f"The layout lies in {directory}.",
+            next_step="Name a layout outside the model's folder.",
+        )
+    return address, tag
 
 
 def _key_and_value(annotation: str) -> tuple[str, str]:
@@ -327,7 +365,7 @@ def _show_release(done: "Release", output: str) -> int:
     if done.image and done.fleet_commit:
         lines += [
             f"  image    {done.image.reference}",
-            f"  stored   oci:{done.image.layout}",
+            f"  stored   {done.image.stored_in}",
             f"  fleet    {done.fleet_commit.commit} on {done.fleet_commit.branch}, {done.fleet_commit.path}",
         ]
     console.emit(console.plain(done), "\n".join(lines), output)

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import cast
 
 from deployments.console import StepLines, warn
+from flows.settings import Backends
 from tasks.address import check_address, redact
 from tasks.errors import PrefectUnreachable
 from tasks.notebook.worktree import top_level, uncommitted
@@ -27,10 +28,12 @@ def run_release(
     """Runs the flow `release-model` in this process and shows its steps.
 
     Raises:
+        InvalidInput: the address or the settings cannot be used.
         PrefectUnreachable: there is no Prefect API to run it with.
         ModelflightError: what ended the release.
     """
     check_address(repository, "the notebook repository")
+    Backends.from_environment()  # before Prefect is started, which takes a while
     if "://" not in repository and Path(repository).is_dir():
         repository = _working_copy(Path(repository), commit)
     for name, value in _PREFECT_SETTINGS.items():

@@ -5,8 +5,9 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from flows.settings import Home
+from flows.settings import Backends, Home
 from tasks.bump_fleet import bump_fleet
+from tasks.check_backends import check_backends
 from tasks.check_gate import check_gate
 from tasks.check_release import check_release
 from tasks.compile_notebook import compile_notebook
@@ -40,16 +41,17 @@ def release_model(
     Returns:
         To a caller, the `Release`; its verdict names the flow run's final state.
     """
-    home = Home()
+    home, backends = Home(), Backends.from_environment()
     source = fetch_notebooks(repository, commit, home.sources)
     plan = check_release(source, model, attempt)
-    layout = home.layout(plan.model.image)
+    artifacts, images = backends.artifacts, backends.images(plan.model.image, home)
+    check_backends(artifacts, images)
     pipeline = compile_notebook(plan, home.pipelines)
-    trained = run_pipeline(plan, pipeline, home.runs)
-    decision = check_gate(plan, trained, layout, accept_unknown_champion)
+    trained = run_pipeline(plan, pipeline, home.runs, artifacts)
+    decision = check_gate(plan, trained, images, accept_unknown_champion)
     if not decision.passed:
         return finish_release(plan, trained, decision, Verdict.REFUSED)
-    image = pack_image(plan, trained, layout)
+    image = pack_image(plan, trained, images)
     fleet_commit = bump_fleet(plan, trained, decision, image)
     verdict = settle_release(plan, trained, decision, image, fleet_commit)
     return finish_release(plan, trained, decision, verdict, image, fleet_commit)

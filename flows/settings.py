@@ -1,8 +1,12 @@
-"""Where Modelflight keeps its files on this machine."""
+"""What the environment says: where files are kept on this machine, and where results are stored."""
 
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Self
+
+from tasks.artifacts.objects import open_objects
+from tasks.errors import InvalidInput
 
 
 def _default_home() -> Path:
@@ -38,3 +42,40 @@ class Home:
         `oci:FOLDER:TAG`.
         """
         return self.path / "images" / image.replace("/", "+").replace(":", "=")
+
+
+@dataclass(frozen=True)
+class Backends:
+    """Where the results of releases are stored.
+
+    `artifacts` is the address of a store, from `MODELFLIGHT_ARTIFACTS`: `s3://bucket/prefix` or
+    `file:///folder`; empty, artifacts stay in their runs' folders. `registry` says whether images are pushed
+    to the registries in their names, or kept in layout folders: `MODELFLIGHT_IMAGES`, `registry` or `layout`.
+    """
+
+    artifacts: str = ""
+    registry: bool = False
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        """The backends that the environment names; nothing is reached yet.
+
+        Raises:
+            AddressInvalid: `MODELFLIGHT_ARTIFACTS` is no address of a store.
+            InvalidInput: `MODELFLIGHT_IMAGES` is neither `layout` nor `registry`.
+        """
+        artifacts = os.environ.get("MODELFLIGHT_ARTIFACTS", "").rstrip("/")
+        if artifacts:
+            open_objects(artifacts)  # for its errors; it is opened where it is used
+        images = os.environ.get("MODELFLIGHT_IMAGES") or "layout"
+        if images not in ("layout", "registry"):
+            raise InvalidInput(
+                "There is no such store for images.",
+                where=f"MODELFLIGHT_IMAGES={images}",
+                next_step="Set it to layout or registry, or unset it.",
+            )
+        return cls(artifacts, images == "registry")
+
+    def images(self, image: str, home: Home) -> str:
+        """The address where the images of the repository `image` are stored."""
+        return image if self.registry else f"oci:{home.layout(image)}"

@@ -1,9 +1,9 @@
 """Annotations of a model image: what anybody can read of a release from the image alone."""
 
 import json
-import math
 from collections.abc import Mapping
 
+from tasks.metrics import json_metrics
 from tasks.release import ReleasePlan, TrainedModel
 
 METRICS = "dev.modelflight.metrics"
@@ -21,14 +21,6 @@ def image_annotations(plan: ReleasePlan, trained: TrainedModel) -> dict[str, str
         "org.opencontainers.image.revision": commit,
         "org.opencontainers.image.version": commit[:12],
         METRICS: json.dumps(json_metrics(trained.metrics), sort_keys=True),
-    }
-
-
-def json_metrics(metrics: Mapping[str, object]) -> dict[str, object]:
-    """`metrics` as JSON can carry them: it has no NaN and no infinity, which become null."""
-    return {
-        name: None if isinstance(value, float) and not math.isfinite(value) else value
-        for name, value in metrics.items()
     }
 
 

@@ -6,7 +6,7 @@ from tasks.errors import ImageCorrupt
 from tasks.gitops.bump import bump
 from tasks.gitops.target import FleetTarget
 from tasks.markdown import block, code
-from tasks.oci.image import index_annotations
+from tasks.oci.images import open_images
 from tasks.release import FleetCommit, GateDecision, ModelImage, ReleasePlan, TrainedModel
 from tasks.step import leave_artifact, step
 
@@ -50,9 +50,11 @@ def bump_fleet(
 
 def _check_stored(image: ModelImage) -> None:
     """Git must not name what cannot be pulled: a resumed flow run may find its images gone."""
-    if index_annotations(image.layout, image.digest) is None:
+    with open_images(image.stored_in) as images:
+        found = images.find(image.digest)
+    if found is None:
         raise ImageCorrupt(
             "The packed image is not there any more.",
-            where=f"oci:{image.layout}, {image.digest}",
+            where=f"{image.stored_in}, {image.digest}",
             next_step="Release again in a new flow run: it packs the model anew.",
         )

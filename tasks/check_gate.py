@@ -1,7 +1,5 @@
 """Compares the new model with the fixed limit and with the model that serves."""
 
-from pathlib import Path
-
 from prefect.artifacts import create_table_artifact
 
 from tasks.annotations import metrics_of
@@ -10,6 +8,7 @@ from tasks.gitops.bump import serving_image
 from tasks.gitops.target import FleetTarget
 from tasks.markdown import code
 from tasks.oci.image import index_annotations
+from tasks.oci.images import open_images
 from tasks.release import Digest, GateDecision, ReleasePlan, TrainedModel
 from tasks.step import leave_artifact, step
 
@@ -20,7 +19,7 @@ from tasks.step import leave_artifact, step
     timeout_seconds=300,
 )
 def check_gate(
-    plan: ReleasePlan, trained: TrainedModel, layout: Path, accept_unknown_champion: bool
+    plan: ReleasePlan, trained: TrainedModel, images: str, accept_unknown_champion: bool
 ) -> GateDecision:
     """The decision; the champion is what the fleet carried before this release.
 
@@ -32,7 +31,7 @@ def check_gate(
     decision = decide(
         plan.model.gate,
         trained.metrics,
-        _metrics_on(serving, layout),
+        _metrics_on(serving, images),
         serving,
         accept_unknown_champion=accept_unknown_champion,
     )
@@ -47,10 +46,11 @@ def check_gate(
     return decision
 
 
-def _metrics_on(image: str, layout: Path) -> dict[str, object] | None:
-    """The metrics on the image; None when it has no digest, or one that the layout does not have."""
+def _metrics_on(image: str, images: str) -> dict[str, object] | None:
+    """The metrics on the image; None when it has no digest, or one that is not at the address `images`."""
     try:
         digest = Digest(image.rpartition("@")[2])
     except ValueError:
         return None
-    return metrics_of(index_annotations(layout, digest))
+    with open_images(images) as store:
+        return metrics_of(index_annotations(store, digest))

@@ -97,6 +97,16 @@ class ModelMissing(ModelflightError):
     """The run finished, but it left no model, or more than one candidate."""
 
 
+class ArtifactsUnreachable(ModelflightError):
+    """The artifact store did not answer, or not in time; it may later."""
+
+    retryable = True
+
+
+class ArtifactFailed(ModelflightError):
+    """An artifact cannot be stored or read: the store refuses, or a file is unfit, changed or gone."""
+
+
 class PackFailed(ModelflightError):
     """The model image could not be written; nothing half-written is visible."""
 
@@ -106,7 +116,17 @@ class TagTaken(PackFailed):
 
 
 class ImageCorrupt(ModelflightError):
-    """An image layout cannot be read, or holds something else than what its digests say."""
+    """An image cannot be read where it is stored, or is something else than what its digests say."""
+
+
+class RegistryUnreachable(ModelflightError):
+    """The image registry did not answer, was busy, or lost an upload; it may work later."""
+
+    retryable = True
+
+
+class RegistryRefused(ModelflightError):
+    """The image registry, or the way to it, refuses: credentials, permission, encryption, its rules."""
 
 
 class FleetRefused(ModelflightError):

@@ -22,6 +22,15 @@ def write_atomically(path: Path, text: str) -> None:
         raise
 
 
+def check_writable(folder: Path) -> None:
+    """Raises OSError unless `folder` can be written to, or be made; changes nothing."""
+    found = next(path for path in (folder, *folder.parents) if path.exists())
+    if not found.is_dir():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(found))
+    if not os.access(found, os.W_OK | os.X_OK):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(found))
+
+
 def read_inside(directory: Path, name: str, limit: int) -> bytes:
     """The content of the regular file `name` below `directory`, at most `limit` bytes.
 

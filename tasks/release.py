@@ -9,6 +9,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
+from tasks.artifact import Artifact
 from tasks.model import Model
 
 
@@ -104,19 +105,11 @@ class Pipeline:
 
 @dataclass(frozen=True)
 class TrainedModel:
-    """What a pipeline run left: the model's files under `directory`, and its metrics by name."""
+    """What a pipeline run left: the model's files as an artifact, and its metrics by name."""
 
     run_id: uuid.UUID
-    directory: Path
-    files: tuple[str, ...]
+    artifact: Artifact
     metrics: Mapping[str, float]
-
-    def shown_metrics(self) -> list[str]:
-        """`name value` of each metric; a notebook can print text as one."""
-        return [
-            f"{name} {value:.6g}" if isinstance(value, float) else f"{name} {value}"
-            for name, value in self.metrics.items()
-        ]
 
 
 @dataclass(frozen=True)
@@ -146,13 +139,16 @@ class GateDecision:
 
 @dataclass(frozen=True)
 class ModelImage:
-    """A packed model image. `size` counts the bytes of all blobs that the index reaches."""
+    """A packed model image. `size` counts the bytes of all blobs that the index reaches.
+
+    `stored_in` is where it lies: `oci:FOLDER`, or the repository in a registry.
+    """
 
     repository: str
     tag: str
     digest: Digest
     size: int
-    layout: Path
+    stored_in: str
 
     @property
     def reference(self) -> str:

@@ -1,6 +1,7 @@
 """Settles a release: its record is attached to its image."""
 
 from tasks.lineage.record import MEDIA_TYPE, release_record
+from tasks.oci.images import open_images
 from tasks.oci.referrer import attach
 from tasks.release import FleetCommit, GateDecision, ModelImage, ReleasePlan, TrainedModel, Verdict
 from tasks.step import step
@@ -19,12 +20,13 @@ def settle_release(
     Nothing follows the rollout yet, so a release that Git carries is untracked.
     """
     verdict = Verdict.UNTRACKED if fleet_commit.current else Verdict.SUPERSEDED
-    attach(
-        image.layout,
-        image.digest,
-        artifact_type=MEDIA_TYPE,
-        media_type=MEDIA_TYPE,
-        payload=release_record(plan, trained, decision, image, fleet_commit, verdict),
-        annotations={},
-    )
+    with open_images(image.stored_in) as images:
+        attach(
+            images,
+            image.digest,
+            artifact_type=MEDIA_TYPE,
+            media_type=MEDIA_TYPE,
+            payload=release_record(plan, trained, decision, image, fleet_commit, verdict),
+            annotations={},
+        )
     return verdict

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -23,11 +24,20 @@ from tasks.files import write_atomically
 from tasks.kubeflow.ir import Step, read_ir
 from tasks.kubeflow.outputs import collect_outputs
 from tasks.model import Parameter
-from tasks.release import TrainedModel
 
 Progress = Callable[[str], None]
 _GRACE_SECONDS = 10
 _CELL = re.compile(r"^\s*# (.+, cell \d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """What a run on this machine left: the model's `files` in `directory`, and its metrics by name."""
+
+    run_id: UUID
+    directory: Path
+    files: tuple[str, ...]
+    metrics: Mapping[str, float]
 
 
 def run_pipeline(
@@ -38,7 +48,7 @@ def run_pipeline(
     identity: str,
     overrides: Mapping[str, Parameter] | None = None,
     progress: Progress = lambda _line: None,
-) -> TrainedModel:
+) -> FinishedRun:
     """Runs the pipeline at `ir` in `runs/<run_id>` and returns its model and metrics.
 
     A run of the same `identity` that has finished there is returned as it stands. A second caller waits for
@@ -65,10 +75,10 @@ def run_pipeline(
         outputs = collect_outputs(run, steps)
         marker = {"identity": identity, "metrics": outputs.metrics, "files": outputs.files}
         write_atomically(run / "run.json", json.dumps(marker))
-        return TrainedModel(run_id, run / "model", outputs.files, outputs.metrics)
+        return FinishedRun(run_id, run / "model", outputs.files, outputs.metrics)
 
 
-def _finished(run: Path, identity: str) -> TrainedModel | None:
+def _finished(run: Path, identity: str) -> FinishedRun | None:
     """The outputs of a finished run; the marker is written last, so with it everything else is there."""
     try:
         marker = json.loads((run / "run.json").read_text(encoding="utf-8"))
@@ -76,7 +86,7 @@ def _finished(run: Path, identity: str) -> TrainedModel | None:
         return None
     if marker["identity"] != identity:
         return None
-    return TrainedModel(UUID(run.name), run / "model", tuple(marker["files"]), marker["metrics"])
+    return FinishedRun(UUID(run.name), run / "model", tuple(marker["files"]), marker["metrics"])
 
 
 @contextmanager

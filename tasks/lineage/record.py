@@ -2,7 +2,7 @@
 
 import json
 
-from tasks.annotations import json_metrics
+from tasks.metrics import json_metrics
 from tasks.release import FleetCommit, GateDecision, ModelImage, ReleasePlan, TrainedModel, Verdict
 
 MEDIA_TYPE = "application/vnd.modelflight.release.v1+json"

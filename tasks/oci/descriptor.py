@@ -5,7 +5,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Self
+from typing import Any, Self
 
 from tasks.release import Digest
 
@@ -23,6 +23,21 @@ def canonical_json(document: object) -> bytes:
         UnicodeEncodeError: a string holds a lone surrogate.
     """
     return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def json_object(content: bytes) -> dict[str, Any]:
+    """The JSON object that `content` spells.
+
+    Raises:
+        ValueError: it is no JSON, or no object.
+    """
+    try:
+        document = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"it is no JSON: {error}") from error
+    if not isinstance(document, dict):
+        raise ValueError("it is no JSON object")
+    return document
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,6 @@ Writers change `index.json` one after another, under a lock on the file `.lock`.
 
 import fcntl
 import hashlib
-import json
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from tasks.errors import ImageCorrupt
-from tasks.oci.descriptor import Blob, Descriptor, canonical_json
-from tasks.oci.fault import readable
+from tasks.fault import readable
+from tasks.oci.descriptor import Blob, Descriptor, canonical_json, json_object
 from tasks.oci.incoming import Incoming, clear_abandoned
-from tasks.oci.listing import Entry, find
+from tasks.oci.listing import Entry, entries_of, find
 from tasks.release import Digest
 
 _VERSION = {"imageLayoutVersion": "1.0.0"}
@@ -68,7 +67,10 @@ class Layout:
 
     def entries(self) -> list[Entry]:
         """The entries of `index.json`, in its order; none where there is no such file."""
-        return _manifests(self._index_json(), self.root)
+        try:
+            return entries_of(self._index_json())
+        except ValueError as error:
+            raise _corrupt(self.root / "index.json", str(error)) from error
 
     def find(self, digest: Digest, media_type: str) -> Descriptor | None:
         """The descriptor of the first entry with this digest and media type, None where there is none."""
@@ -104,10 +106,6 @@ class Layout:
             raise _corrupt(path, f"its content has the digest {found}")
         return content
 
-    def read_json(self, descriptor: Descriptor) -> dict[str, Any]:
-        """The JSON object in a blob, checked as `read` does."""
-        return _object(self.read(descriptor), self._path(descriptor))
-
     def _path(self, descriptor: Descriptor) -> Path:
         return self._blobs / descriptor.digest.removeprefix("sha256:")
 
@@ -134,19 +132,9 @@ class Layout:
 
 def _object(content: bytes, path: Path) -> dict[str, Any]:
     try:
-        document = json.loads(content)
+        return json_object(content)
     except ValueError as error:
-        raise _corrupt(path, f"it is no JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise _corrupt(path, "it is no JSON object")
-    return document
-
-
-def _manifests(index_json: Mapping[str, object], root: Path) -> list[Entry]:
-    entries = index_json.get("manifests")
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
-        raise _corrupt(root / "index.json", "its manifests are no list of objects")
-    return entries
+        raise _corrupt(path, str(error)) from error
 
 
 def _corrupt(path: Path, why: str) -> ImageCorrupt:

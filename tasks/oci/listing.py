@@ -1,4 +1,4 @@
-"""The `manifests` of a layout's `index.json` (image-spec 1.1, image-layout.md): what it offers, by tag.
+"""The `manifests` of an index (image-spec 1.1): of a layout's `index.json`, or of what lists referrers.
 
 An entry is kept as the JSON object it is, so that properties set by other tools survive.
 """
@@ -6,12 +6,24 @@ An entry is kept as the JSON object it is, so that properties set by other tools
 from collections.abc import Mapping, Sequence
 
 from tasks.errors import TagTaken
-from tasks.oci.descriptor import Descriptor
+from tasks.oci.descriptor import MANIFEST, Blob, Descriptor, json_object
 from tasks.release import Digest
 
 REF_NAME = "org.opencontainers.image.ref.name"
 
 Entry = Mapping[str, object]
+
+
+def entries_of(index: Mapping[str, object]) -> list[Entry]:
+    """The entries of an index.
+
+    Raises:
+        ValueError: its manifests are no list of objects.
+    """
+    entries = index.get("manifests")
+    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+        raise ValueError("its manifests are no list of objects")
+    return entries
 
 
 def find(entries: Sequence[Entry], digest: Digest, media_type: str) -> Descriptor | None:
@@ -43,11 +55,29 @@ def with_tag(entries: Sequence[Entry], tag: str, image: Descriptor, layout: str)
     return list(entries) if named else [*entries, image.as_json(annotations={REF_NAME: tag})]
 
 
-def with_referrer(entries: Sequence[Entry], manifest: Descriptor, artifact_type: str) -> list[Entry]:
-    """The entries once they list the referrer `manifest`, without a tag; the same when they do already."""
-    if any(entry.get("digest") == manifest.digest for entry in entries):
+def with_referrer(entries: Sequence[Entry], manifest: Blob) -> list[Entry]:
+    """The entries once they list the referrer `manifest`, without a tag; the same when they do already.
+
+    An entry says of its referrer what distribution-spec 1.1 asks for, "Listing Referrers".
+    """
+    if any(entry.get("digest") == manifest.descriptor.digest for entry in entries):
         return list(entries)
-    return [*entries, manifest.as_json(artifactType=artifact_type)]
+    document = json_object(manifest.content)
+    said = {key: document[key] for key in ("artifactType", "annotations") if document.get(key)}
+    return [*entries, manifest.descriptor.as_json(**said)]
+
+
+def of_type(entries: Sequence[Entry], artifact_type: str) -> list[Descriptor]:
+    """The descriptors of the referrers of this type.
+
+    Raises:
+        ValueError: one of them is malformed.
+    """
+    return [
+        Descriptor.from_json(entry)
+        for entry in entries
+        if (entry.get("mediaType"), entry.get("artifactType")) == (MANIFEST, artifact_type)
+    ]
 
 
 def _tag(entry: Entry) -> object:

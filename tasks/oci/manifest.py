@@ -1,15 +1,16 @@
 """The JSON documents of a model image, computed from what they describe; nothing is read or written."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from tasks.errors import PackFailed
 from tasks.oci.descriptor import CONFIG, EMPTY, INDEX, MANIFEST, Blob, Descriptor
+from tasks.oci.entry_point import ENTRY_POINT
 
-ARCHITECTURES = ("amd64", "arm64")
 CREATED = "org.opencontainers.image.created"
 
+_NOBODY = "65532:65532"  # no user of any system, so that nothing of the container's needs a name
 _EMPTY_CONFIG = Blob(EMPTY, b"{}")
 
 
@@ -40,10 +41,14 @@ def check_annotations(annotations: Mapping[str, str]) -> None:
 
 @dataclass(frozen=True)
 class Image:
-    """A model image around its layer: `blobs` in the order in which they must be stored, the index last."""
+    """A model image around the layer with the model.
+
+    `blobs` are in the order in which they must be stored, the index last; `tag` is to name it.
+    """
 
     layer: Descriptor
     blobs: tuple[Blob, ...]
+    tag: str
 
     @property
     def index(self) -> Descriptor:
@@ -56,55 +61,69 @@ class Image:
         return self.layer.size + sum(blob.descriptor.size for blob in self.blobs)
 
 
-def image(layer: Descriptor, annotations: Mapping[str, str], created: str) -> Image:
-    """The image index over one manifest an architecture, all of which share `layer` (an uncompressed tar).
+def image(
+    model: Descriptor,
+    commands: Mapping[str, Blob],
+    annotations: Mapping[str, str],
+    created: str,
+    tag: str | None,
+) -> Image:
+    """The image index over one manifest an architecture, all of which share the layer `model`.
 
-    `created` is in RFC 3339; it also becomes the annotation `org.opencontainers.image.created`.
+    Both kinds of layers are uncompressed tars. `commands` has the layer with the entry point for each
+    architecture. `created` is in RFC 3339; it also becomes the annotation `org.opencontainers.image.created`.
+    Without a `tag`, the image is named after its digest.
     """
     annotations = {**annotations, CREATED: created}
-    configs = [_config(architecture, layer, created) for architecture in ARCHITECTURES]
-    manifests = [_manifest(config, layer, annotations) for config in configs]
-    return Image(layer, (*configs, *manifests, _index(manifests, annotations)))
+    # The model comes first: what a node has unpacked of it serves every image with this model.
+    layers = {architecture: (model, command.descriptor) for architecture, command in commands.items()}
+    configs = [_config(architecture, layers[architecture], created) for architecture in commands]
+    manifests = [
+        _manifest(config, layers[architecture], annotations)
+        for architecture, config in zip(commands, configs, strict=True)
+    ]
+    index = _index(dict(zip(commands, manifests, strict=True)), annotations)
+    name = tag or index.descriptor.digest.removeprefix("sha256:")[:12]
+    return Image(model, (*commands.values(), *configs, *manifests, index), name)
 
 
-def _config(architecture: str, layer: Descriptor, created: str) -> Blob:
-    """An image configuration; the layer is not compressed, so its diff id is its digest (config.md)."""
+def _config(architecture: str, layers: Sequence[Descriptor], created: str) -> Blob:
+    """An image configuration; layers are not compressed, so their digests are their diff ids (config.md)."""
     return Blob.of_json(
         CONFIG,
         {
             "architecture": architecture,
             "os": "linux",
             "created": created,
-            "config": {},
-            "rootfs": {"type": "layers", "diff_ids": [layer.digest]},
-            "history": [{"created": created, "created_by": "modelflight pack"}],
+            "config": {"Entrypoint": [f"/{ENTRY_POINT}"], "User": _NOBODY},
+            "rootfs": {"type": "layers", "diff_ids": [layer.digest for layer in layers]},
+            "history": [{"created": created, "created_by": "modelflight pack"} for _ in layers],
         },
     )
 
 
-def _manifest(config: Blob, layer: Descriptor, annotations: Mapping[str, str]) -> Blob:
+def _manifest(config: Blob, layers: Sequence[Descriptor], annotations: Mapping[str, str]) -> Blob:
     return Blob.of_json(
         MANIFEST,
         {
             "schemaVersion": 2,
             "mediaType": MANIFEST,
             "config": config.descriptor.as_json(),
-            "layers": [layer.as_json()],
+            "layers": [layer.as_json() for layer in layers],
             "annotations": annotations,
         },
     )
 
 
-def _index(manifests: list[Blob], annotations: Mapping[str, str]) -> Blob:
-    platforms = [{"architecture": architecture, "os": "linux"} for architecture in ARCHITECTURES]
+def _index(manifests: Mapping[str, Blob], annotations: Mapping[str, str]) -> Blob:
     return Blob.of_json(
         INDEX,
         {
             "schemaVersion": 2,
             "mediaType": INDEX,
             "manifests": [
-                manifest.descriptor.as_json(platform=platform)
-                for manifest, platform in zip(manifests, platforms, strict=True)
+                manifest.descriptor.as_json(platform={"architecture": architecture, "os": "linux"})
+                for architecture, manifest in manifests.items()
             ],
             "annotations": annotations,
         },

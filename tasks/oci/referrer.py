@@ -1,19 +1,16 @@
 """Referrers: small artifacts attached to a model image, such as its verdict (image-spec 1.1, `subject`)."""
 
 from collections.abc import Mapping
-from pathlib import Path
 
 from tasks.errors import ImageCorrupt, PackFailed
 from tasks.oci import manifest
-from tasks.oci.descriptor import INDEX, MANIFEST, Blob, Descriptor
-from tasks.oci.fault import readable, reported
-from tasks.oci.layout import Layout
-from tasks.oci.listing import with_referrer
+from tasks.oci.descriptor import Blob, Descriptor
+from tasks.oci.images import Images, read_json
 from tasks.release import Digest
 
 
 def attach(
-    layout: Path,
+    images: Images,
     subject: Digest,
     *,
     artifact_type: str,
@@ -26,57 +23,45 @@ def attach(
     Attaching the same again gives the same digest and changes nothing.
 
     Raises:
-        PackFailed: the layout has no such image, or cannot be written.
-        ImageCorrupt: the layout's `index.json` is damaged.
+        PackFailed: there is no such image, or nothing can be written there.
+        ImageCorrupt: what is stored there is damaged.
+        RegistryRefused, RegistryUnreachable: the referrer cannot be pushed.
     """
-    what = f"Nothing can be attached to the image {subject}."
     manifest.check_annotations(annotations)
-    store = Layout(layout)
-    with reported(PackFailed, what, layout):
-        image = store.find(subject, INDEX)
-        if image is None:
-            raise PackFailed(
-                what,
-                readable(layout),
-                "the layout has no such image",
-                "Pack the image into this layout first.",
-            )
-        blobs = manifest.referrer(image, Blob(media_type, payload), artifact_type, annotations)
-        added = blobs[-1].descriptor
-        store.prepare()
-        with store.locked():
-            listed = store.entries()
-            listing = with_referrer(listed, added, artifact_type)
-            for blob in blobs:
-                store.add(blob)
-            if listing != listed:
-                store.list_entries(listing)
-    return added.digest
+    image = images.find(subject)
+    if image is None:
+        raise PackFailed(
+            f"Nothing can be attached to the image {subject}.",
+            images.address,
+            "there is no such image",
+            "Pack the image first, and store it there.",
+        )
+    blobs = manifest.referrer(image, Blob(media_type, payload), artifact_type, annotations)
+    images.attach(image, blobs)
+    return blobs[-1].descriptor.digest
 
 
-def referrers(layout: Path, subject: Digest, artifact_type: str) -> list[bytes]:
-    """The payloads of this type that are attached to `subject`, in the order in which they were attached.
+def referrers(images: Images, subject: Digest, artifact_type: str) -> list[bytes]:
+    """The payloads of this type that are attached to `subject`; a layout has them in the order of attaching.
 
     Raises:
-        ImageCorrupt: a referrer is missing or is not what its digest says, or the layout cannot be read.
+        ImageCorrupt: a referrer is missing or is not what its digest says, or cannot be read.
+        RegistryRefused, RegistryUnreachable: the registry does not say.
     """
-    what = f"What is attached to the image {subject} cannot be read."
-    store = Layout(layout)
-    with reported(ImageCorrupt, what, layout):
-        try:
-            found = [
-                _payload(store, Descriptor.from_json(entry), subject)
-                for entry in store.entries()
-                if (entry.get("mediaType"), entry.get("artifactType")) == (MANIFEST, artifact_type)
-            ]
-        except ValueError as error:
-            raise ImageCorrupt(what, readable(layout), str(error), "Restore the layout.") from error
+    listed = images.referrers(subject, artifact_type)
+    found = [_payload(images, referrer, subject) for referrer in listed]
     return [payload for payload in found if payload is not None]
 
 
-def _payload(store: Layout, referrer: Descriptor, subject: Digest) -> bytes | None:
+def _payload(images: Images, referrer: Descriptor, subject: Digest) -> bytes | None:
     """What the manifest `referrer` carries; None when it refers to another image."""
-    match store.read_json(referrer):
+    match read_json(images, referrer):
         case {"subject": {"digest": digest}, "layers": [layer, *_]} if digest == subject:
-            return store.read(Descriptor.from_json(layer))
+            try:
+                return images.read(Descriptor.from_json(layer))
+            except ValueError as error:
+                where = f"{images.address}, {referrer.digest}"
+                raise ImageCorrupt(
+                    "What is attached to an image cannot be read.", where, str(error)
+                ) from error
     return None

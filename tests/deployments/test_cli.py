@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from deployments.cli import main
+from tests.fakes.registry import Registry
 from tests.repositories import EXAMPLE, SMALL_SETTINGS, TOP, Repositories, code, git, notebook, small_notebook
 
 
@@ -133,11 +134,79 @@ def test_compile_refuses_parameters_before_it_starts(
     assert not home.exists()
 
 
-@pytest.mark.parametrize("target", ["registry.example.com/wine:v1", "oci:", "oci:folder", "oci::v1"])
-def test_pack_refuses_a_target_that_is_no_layout(project: Path, target: str):
-    result = modelflight("pack", str(project), "--to", target, "--output", "json")
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A folder with a model's file."""
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "weights").write_text("abc")
+    return tmp_path / "model"
+
+
+def test_pack_puts_the_same_image_into_a_folder_and_into_a_registry(
+    model: Path, home: Path, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    wine = f"{registry.address}/models/wine"
+
+    def packed(*target: str) -> dict[str, str]:
+        result = modelflight("pack", str(model), *target, "--output", "json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    layout = packed("--to", f"oci:{tmp_path}/layout")
+    assert layout["stored_in"] == f"oci:{tmp_path}/layout"
+    assert layout["tag"] == layout["digest"][7:19]
+    assert packed("--to", wine) == {**layout, "stored_in": wine}
+    assert packed("--to", f"{wine}:v1") == {**layout, "tag": "v1", "stored_in": wine}
+    assert registry.repositories["models/wine"].tags == {
+        "v1": layout["digest"],
+        layout["tag"]: layout["digest"],
+    }
+
+    kept = f"oci:{home}/images/{wine.replace('/', '+').replace(':', '=')}"
+    assert packed("--image", f"{wine}:v2") == {**layout, "tag": "v2", "stored_in": kept}
+    monkeypatch.setenv("MODELFLIGHT_IMAGES", "registry")
+    assert packed("--image", f"{wine}:v2") == {**layout, "tag": "v2", "stored_in": wine}
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        (),
+        ("--to", "oci:layout:v1", "--image", "registry.example.com/wine:v1"),
+        ("--to", "oci:"),
+        ("--to", "oci::v1"),
+        ("--to", "wine:v1"),
+        ("--to", "https://registry.example.com/wine"),
+        ("--image", "oci:layout:v1"),
+        ("--image", "registry.example.com/wine@sha256:" + "0" * 64),
+    ],
+)
+def test_pack_refuses_what_is_no_target(model: Path, home: Path, target: tuple[str, ...]):
+    result = modelflight("pack", str(model), *target, "--output", "json")
     assert result.exit_code == 2
-    assert "--to" in error_of(result)["where"]
+    assert error_of(result)["where"]
+    assert error_of(result)["next"]
+    assert not home.exists()
+
+
+@pytest.mark.parametrize("below", [".", "image", "sub/../image"])
+def test_pack_refuses_to_write_the_image_into_the_model(model: Path, below: str):
+    result = modelflight("pack", str(model), "--to", f"oci:{model}/{below}:v1", "--output", "json")
+    assert result.exit_code == 2
+    assert "into the model" in error_of(result)["what"]
+    assert [path.name for path in model.iterdir()] == ["weights"]
+
+
+def test_release_refuses_settings_of_no_use_before_prefect_starts(
+    repositories: Repositories, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    for name, value in (("MODELFLIGHT_IMAGES", "docker"), ("MODELFLIGHT_ARTIFACTS", "s3:/bucket")):
+        with monkeypatch.context() as patch:
+            patch.setenv(name, value)
+            result = modelflight("release", str(repositories.notebooks), "--output", "json")
+        assert result.exit_code == 2
+        assert value in error_of(result)["where"]
 
 
 def test_pack_refuses_an_annotation_without_a_value(project: Path):

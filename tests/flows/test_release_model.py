@@ -47,6 +47,7 @@ def test_releases_the_example_and_compares_the_next_one_with_it(release, reposit
     assert [span.step for span in second.timeline] == [
         "fetch notebooks",
         "check release",
+        "check backends",
         "compile notebook",
         "run pipeline",
         "check gate",
@@ -295,7 +296,7 @@ def test_a_failing_step_says_what_where_why_and_nothing_after_it_happens(
         "kale refuses": 1,
         "notebook raises": 1,
         "metric is no number": 2,
-        "images cannot be written": 2,
+        "images cannot be written": 1,
         "fleet refuses": 3,
         "settling fails": 4,
     }[break_it]

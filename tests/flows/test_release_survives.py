@@ -14,8 +14,10 @@ from tests.repositories import TOP, Repositories, git
 EFFECTS = [
     ("tasks.fetch_notebooks", "check_out"),
     ("tasks.check_release", "serving_image"),
+    ("tasks.check_backends", "check_store"),
     ("tasks.compile_notebook", "compile_with_kale"),
     ("tasks.run_pipeline", "run_here"),
+    ("tasks.run_pipeline", "keep"),
     ("tasks.check_gate", "create_table_artifact"),
     ("tasks.pack_image", "pack"),
     ("tasks.bump_fleet", "bump"),
@@ -44,6 +46,7 @@ def test_killed_after_every_step_and_repeated_there_is_one_image_one_commit_one_
 ) -> None:
     from flows.release_model import release_model
     from tasks.lineage.record import MEDIA_TYPE
+    from tasks.oci.images import open_images
     from tasks.oci.referrer import referrers
 
     repositories.push_small()
@@ -59,7 +62,8 @@ def test_killed_after_every_step_and_repeated_there_is_one_image_one_commit_one_
     assert len(list((home / "runs").glob("*/model/*"))) == 1
     assert len(list((home / "pipelines").iterdir())) == 1
     assert blobs(home) == after_the_last_kill
-    assert len(referrers(done.image.layout, done.image.digest, MEDIA_TYPE)) == 1
+    with open_images(done.image.stored_in) as images:
+        assert len(referrers(images, done.image.digest, MEDIA_TYPE)) == 1
     assert done.decision.champion_image is None  # not the image of the killed release itself
     assert not done.fleet_commit.created
 

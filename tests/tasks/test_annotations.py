@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.annotations import METRICS, image_annotations, metrics_of
+from tasks.artifact import Artifact
 from tasks.model import Model
 from tasks.release import CommitSha, ReleaseId, ReleasePlan, Source, TrainedModel
 
@@ -36,7 +37,7 @@ def plan(attempt: int = 1) -> ReleasePlan:
 
 
 def trained(metrics: dict[str, float]) -> TrainedModel:
-    return TrainedModel(uuid4(), Path("/model"), ("model.joblib",), metrics)
+    return TrainedModel(uuid4(), Artifact("file:///model", ()), metrics)
 
 
 def test_the_image_says_which_commit_it_is_of_and_not_which_attempt_or_address_made_it():

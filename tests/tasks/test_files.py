@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.files import read_inside, write_atomically
+from tasks.files import check_writable, read_inside, write_atomically
 
 WRITER = """
 import os, sys
@@ -118,3 +118,17 @@ def test_a_larger_file_is_refused_with_the_limit(tmp_path):
         read_inside(tmp_path, "file", 1024**2)
     assert caught.value.errno == errno.EFBIG
     assert len(read_inside(tmp_path, "file", 1024**2 + 1)) == 1024**2 + 1
+
+
+def test_a_folder_that_is_there_or_can_be_made_is_writable_and_nothing_is_made(tmp_path: Path) -> None:
+    check_writable(tmp_path)
+    check_writable(tmp_path / "not" / "yet")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("below", ["file", "file/below", "file/far/below"])
+def test_a_file_in_a_folders_place_is_not_writable(tmp_path: Path, below: str) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(NotADirectoryError) as refused:
+        check_writable(tmp_path / below)
+    assert refused.value.filename == str(tmp_path / "file")

@@ -17,8 +17,7 @@ import pytest
 
 from tasks.errors import NotSupported, StepFailed
 from tasks.kubeflow import local_run
-from tasks.kubeflow.local_run import run_pipeline
-from tasks.release import TrainedModel
+from tasks.kubeflow.local_run import FinishedRun, run_pipeline
 from tests.tasks.kubeflow.pipelines import a, pipeline
 
 TOP = Path(__file__).parents[3]
@@ -192,7 +191,7 @@ def test_runs_at_once_do_not_meet_and_the_same_run_is_made_once(tmp_path):
     ids = [ID, ID, uuid4()]
     lines: list[list[str]] = [[], [], []]
 
-    def run(number: int) -> TrainedModel:
+    def run(number: int) -> FinishedRun:
         return run_pipeline(ir, ids[number], tmp_path / "runs", identity="i", progress=lines[number].append)
 
     with ThreadPoolExecutor(3) as pool:

@@ -3,18 +3,18 @@
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 from uuid import UUID
 
 import pytest
 
+from tasks.artifact import Artifact
 from tasks.gate.decide import decide
 from tasks.lineage.record import release_record
 from tasks.release import CommitSha, Digest, FleetCommit, ModelImage, TrainedModel, Verdict
 from tests.tasks.test_annotations import COMMIT, plan
 
-TRAINED = TrainedModel(UUID(int=7), Path("/m"), ("model.joblib",), {"score": 0.75, "loss": math.nan})
-IMAGE = ModelImage("registry.example.com/models/wine", "tag", Digest("sha256:" + "a" * 64), 10, Path("/l"))
+TRAINED = TrainedModel(UUID(int=7), Artifact("file:///m", ()), {"score": 0.75, "loss": math.nan})
+IMAGE = ModelImage("registry.example.com/models/wine", "tag", Digest("sha256:" + "a" * 64), 10, "oci:/l")
 FLEET = FleetCommit(
     CommitSha("f" * 40), "main", "apps/wine/deployment.yaml", "diff", created=True, current=True
 )

@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 
+from tests.fakes.fixtures import docker_config, registry  # noqa: F401
+
 REPOSITORY = Path(__file__).parents[3]
 
 

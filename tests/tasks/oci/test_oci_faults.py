@@ -1,37 +1,27 @@
 import os
 import shutil
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.errors import ImageCorrupt, PackFailed
-from tasks.oci.image import Packed, index_annotations, pack
+from tasks.oci.image import index_annotations
 from tasks.oci.layout import Layout
+from tasks.oci.layout_images import LayoutImages
 from tasks.oci.referrer import attach, referrers
 from tasks.release import Digest
+from tests.tasks.oci.packing import packed
 
 Verify = Callable[[Path], Any]
 
 PACK = """
 import sys
-from datetime import UTC, datetime
 from pathlib import Path
 from tasks.errors import PackFailed
-from tasks.oci.image import pack
-
-def packed(model, layout, tag="v1", text=""):
-    annotations = {"text": text}
-    created = datetime(2026, 1, 2, tzinfo=UTC)
-    return pack(Path(model), Path(layout), tag=tag, annotations=annotations, created=created)
+from tests.tasks.oci.packing import packed
 """
-
-
-def packed(model: Path, layout: Path, tag: str = "v1", text: str = "") -> Packed:
-    created = datetime(2026, 1, 2, tzinfo=UTC)
-    return pack(model, layout, tag=tag, annotations={"text": text}, created=created)
 
 
 def incoming(layout: Path) -> list[Path]:
@@ -45,7 +35,7 @@ import resource
 model, layout, limit, text = sys.argv[1:]
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(limit), int(limit)))
 try:
-    packed(model, layout, "v2", "t" * int(text))
+    packed(Path(model), Path(layout), "v2", annotations={"text": "t" * int(text)})
 except PackFailed as error:
     print(error)
 """
@@ -65,12 +55,12 @@ def test_a_file_system_that_takes_no_more_leaves_what_was_there(
     before = packed(model, layout).digest if existing else None
     (model / "weights").write_bytes(os.urandom(300_000))
     output, errors = spawn(LIMITED, model, layout, limit, text).communicate()
-    assert "The model image v2 cannot be written.\n" in output, errors
+    assert "The model image cannot be written.\n" in output, errors
     assert f"where: {layout}\nwhy: File too large\nnext: Raise the limit" in output
     assert incoming(layout) == []
     if existing:
         assert verify(layout).tags == {"v1": before}
-    after = packed(model, layout, "v2", "t" * text)
+    after = packed(model, layout, "v2", annotations={"text": "t" * text})
     assert verify(layout).tags == {"v2": after.digest} | ({"v1": before} if existing else {})
 
 
@@ -99,18 +89,19 @@ def test_attaching_where_nothing_can_be_written_is_reported(model: Path, tmp_pat
     subject = packed(model, layout).digest
     shutil.rmtree(layout / ".incoming")
     (layout / ".incoming").touch()
+    images = LayoutImages(layout)
     with pytest.raises(PackFailed) as failed:
-        attach(layout, subject, artifact_type="a/b", media_type="a/b", payload=b"x", annotations={})
+        attach(images, subject, artifact_type="a/b", media_type="a/b", payload=b"x", annotations={})
     assert failed.value.where == str(layout)
-    assert referrers(layout, subject, "a/b") == []
+    assert referrers(images, subject, "a/b") == []
 
 
 def test_a_layout_that_cannot_be_read_is_reported(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     digest = Digest("sha256:" + "0" * 64)
-    for read in (index_annotations, lambda layout, digest: referrers(layout, digest, "a/b")):
+    for read in (index_annotations, lambda images, digest: referrers(images, digest, "a/b")):
         with pytest.raises(ImageCorrupt, match="Not a directory"):
-            read(tmp_path / "file", digest)
+            read(LayoutImages(tmp_path / "file"), digest)
 
 
 # Kills itself at the n-th system call that touches the disk, for n = 1, 2, ...: before it, or half-way
@@ -139,7 +130,7 @@ model, layouts = sys.argv[1:]
 for number in itertools.count(1):
     if not (child := os.fork()):
         arm(number)
-        packed(model, os.path.join(layouts, str(number)))
+        packed(Path(model), Path(layouts, str(number)))
         os._exit(0)
     if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != -signal.SIGKILL:
         print(number)
@@ -191,7 +182,7 @@ print("ready", flush=True)
 sys.stdin.readline()
 try:
     for _ in range(5):
-        image = packed(model, layout, tag)
+        image = packed(Path(model), Path(layout), tag)
     print(image.digest)
 except PackFailed as error:
     print(type(error).__name__)
@@ -246,7 +237,7 @@ def peak():
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
 before = peak()
-packed(*sys.argv[1:])
+packed(*map(Path, sys.argv[1:]))
 print(peak() - before)
 """
 )

@@ -1,29 +1,23 @@
 import json
 from collections.abc import Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tasks.errors import ImageCorrupt, PackFailed
-from tasks.oci.image import pack
+from tasks.oci.layout_images import LayoutImages
 from tasks.oci.referrer import attach, referrers
 from tasks.release import Digest
+from tests.tasks.oci.packing import packed
 
 VERDICT = "application/vnd.modelflight.verdict.v1"
 Verify = Callable[[Path], Any]
 
 
-def packed(directory: Path, layout: Path, tag: str = "v1") -> Digest:
-    return pack(
-        directory, layout, tag=tag, annotations={"t": tag}, created=datetime(2026, 1, 2, tzinfo=UTC)
-    ).digest
-
-
 def attached(layout: Path, subject: Digest, payload: bytes, artifact_type: str = VERDICT) -> Digest:
     return attach(
-        layout,
+        LayoutImages(layout),
         subject,
         artifact_type=artifact_type,
         media_type="application/json",
@@ -43,7 +37,7 @@ def layout(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def subject(model: Path, layout: Path) -> Digest:
-    return packed(model, layout)
+    return packed(model, layout).digest
 
 
 def test_a_referrer_is_listed_without_a_tag_and_points_at_the_image(
@@ -68,7 +62,7 @@ def test_attaching_the_same_again_changes_nothing(layout: Path, subject: Digest)
     assert attached(layout, subject, b"one") == first
     after = (layout / "index.json").stat()
     assert (after.st_ino, after.st_mtime_ns) == (before.st_ino, before.st_mtime_ns)
-    assert referrers(layout, subject, VERDICT) == [b"one"]
+    assert referrers(LayoutImages(layout), subject, VERDICT) == [b"one"]
 
 
 def test_payloads_come_back_in_the_order_in_which_they_were_attached(layout: Path, subject: Digest) -> None:
@@ -76,25 +70,25 @@ def test_payloads_come_back_in_the_order_in_which_they_were_attached(layout: Pat
     for payload in payloads:
         attached(layout, subject, payload)
     attached(layout, subject, b"a")
-    assert referrers(layout, subject, VERDICT) == payloads
+    assert referrers(LayoutImages(layout), subject, VERDICT) == payloads
 
 
 def test_only_the_asked_type_of_the_asked_image_comes_back(
     model: Path, layout: Path, subject: Digest
 ) -> None:
-    other = packed(model, layout, "v2")
+    other = packed(model, layout, "v2", annotations={"other": "image"}).digest
     attached(layout, subject, b"mine")
     attached(layout, other, b"other image")
     attached(layout, subject, b"other type", "application/vnd.in-toto+json")
-    assert referrers(layout, subject, VERDICT) == [b"mine"]
-    assert referrers(layout, other, VERDICT) == [b"other image"]
+    assert referrers(LayoutImages(layout), subject, VERDICT) == [b"mine"]
+    assert referrers(LayoutImages(layout), other, VERDICT) == [b"other image"]
 
 
 def test_an_image_without_referrers_and_a_missing_layout_have_none(
     layout: Path, subject: Digest, tmp_path: Path
 ) -> None:
-    assert referrers(layout, subject, VERDICT) == []
-    assert referrers(tmp_path / "nowhere", subject, VERDICT) == []
+    assert referrers(LayoutImages(layout), subject, VERDICT) == []
+    assert referrers(LayoutImages(tmp_path / "nowhere"), subject, VERDICT) == []
 
 
 def test_nothing_is_attached_to_an_image_that_is_not_there(tmp_path: Path) -> None:
@@ -106,9 +100,14 @@ def test_nothing_is_attached_to_an_image_that_is_not_there(tmp_path: Path) -> No
 def test_annotations_that_utf8_cannot_hold_are_refused(layout: Path, subject: Digest) -> None:
     with pytest.raises(PackFailed, match="annotation"):
         attach(
-            layout, subject, artifact_type=VERDICT, media_type="a/b", payload=b"", annotations={"a": "\ud800"}
+            LayoutImages(layout),
+            subject,
+            artifact_type=VERDICT,
+            media_type="a/b",
+            payload=b"",
+            annotations={"a": "\ud800"},
         )
-    assert referrers(layout, subject, VERDICT) == []
+    assert referrers(LayoutImages(layout), subject, VERDICT) == []
 
 
 @pytest.mark.parametrize("damaged", ["manifest", "payload"])
@@ -124,7 +123,7 @@ def test_a_payload_or_manifest_that_is_not_what_its_digest_says_is_reported(
     else:
         path.write_bytes(content)
     with pytest.raises(ImageCorrupt) as reported:
-        referrers(layout, subject, VERDICT)
+        referrers(LayoutImages(layout), subject, VERDICT)
     assert reported.value.where == str(path)
 
 
@@ -133,7 +132,7 @@ def test_a_malformed_entry_is_reported(layout: Path, subject: Digest) -> None:
     index = layout / "index.json"
     index.write_text(index.read_text().replace(digest, "sha256:short"))
     with pytest.raises(ImageCorrupt, match="sha256:short"):
-        referrers(layout, subject, VERDICT)
+        referrers(LayoutImages(layout), subject, VERDICT)
 
 
 def test_attaches_to_a_layout_that_another_tool_wrote(layout: Path, subject: Digest, verify: Verify) -> None:
@@ -141,4 +140,4 @@ def test_attaches_to_a_layout_that_another_tool_wrote(layout: Path, subject: Dig
     (layout / ".lock").unlink()
     attached(layout, subject, b"x")
     assert verify(layout).tags == {"v1": subject}
-    assert referrers(layout, subject, VERDICT) == [b"x"]
+    assert referrers(LayoutImages(layout), subject, VERDICT) == [b"x"]

@@ -81,9 +81,7 @@ def made(number: int, *, verdict: Verdict = Verdict.UNTRACKED, subject: str = "G
     commit = CommitSha(f"{number:02x}" * 20)
     began = datetime(2025, 6, number, 9, 14, 3, tzinfo=UTC)
     digest = Digest(f"sha256:{number + 100:02x}{'0' * 62}")
-    image = ModelImage(
-        "registry.example.com/models/wine", f"tag-{number}", digest, 48_301_112, Path("layout")
-    )
+    image = ModelImage("registry.example.com/models/wine", f"tag-{number}", digest, 48_301_112, "oci:layout")
     fleet_commit = FleetCommit(
         CommitSha(f"{number + 200:02x}" * 20), "main", "apps/wine", DIFF, created=True, current=True
     )

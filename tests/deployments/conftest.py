@@ -1,0 +1,1 @@
+from tests.fakes.fixtures import docker_config, registry  # noqa: F401
