@@ -12,8 +12,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.repositories import Repositories
+
+settings.register_profile("without-deadline", deadline=None)  # a busy machine is no failure
+settings.load_profile("without-deadline")
 
 # Read when Prefect is imported, which the first test that needs it does.
 os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"

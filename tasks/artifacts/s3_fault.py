@@ -70,7 +70,11 @@ def _refused(error: "ClientError", what: str, where: str) -> ArtifactFailed | Ar
     code, details = code_of(error), error.response.get("Error", {})
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     why = f"{code}: {redact(str(details.get('Message', '')))}"
-    if status >= 500 or status in (408, 409, 429) or code in ("RequestTimeout", "SlowDown", "Throttling"):
+    if (
+        (status >= 500 and status != 501)
+        or status in (408, 409, 429)
+        or code in ("RequestTimeout", "SlowDown", "Throttling")
+    ):
         return ArtifactsUnreachable(what, where, why, _WAIT)
     if code in CHANGED:
         what = "A file of the artifact was replaced after the artifact was made."

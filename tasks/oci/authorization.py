@@ -15,6 +15,9 @@ from tasks.oci.credentials import Login
 from tasks.oci.registry_fault import refusal
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')
+# One header may hold several (RFC 9110, 11.6.1): a scheme, then its parameters up to the next scheme.
+_CHALLENGE = re.compile(r'(?:^|,)\s*(\w+)\s+((?:\w+="[^"]*"(?:\s*,\s*(?=\w+=))?)+)')
+_TOKEN = re.compile(r"[!-~]+")
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,10 @@ class Authorization(httpx.Auth):
             raise refusal(answer.status_code, content, what, where)
         try:
             document = answer.json()
-            return f"Bearer {document.get('token') or document['access_token']}"
+            token = document.get("token") or document["access_token"]
+            if not _TOKEN.fullmatch(token):
+                raise ValueError("httpx would quote it in its own error")
+            return f"Bearer {token}"
         except (ValueError, LookupError, TypeError, AttributeError):
             why = "its answer is not as the token specification has it"
             raise RegistryRefused(what, where, why, "Check the registry's authentication settings.") from None
@@ -91,6 +97,7 @@ def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
 
 def _challenges(response: httpx.Response) -> list[_Challenge]:
     return [
-        _Challenge(header.partition(" ")[0].lower(), dict(_PARAMETER.findall(header)))
+        _Challenge(scheme.lower(), dict(_PARAMETER.findall(parameters)))
         for header in response.headers.get_list("www-authenticate")
+        for scheme, parameters in _CHALLENGE.findall(header)
     ]

@@ -101,13 +101,15 @@ def connect(repository: Repository) -> Iterator[Connection]:
     Raises:
         RegistryRefused, NotSupported: the credentials or the certificate authorities cannot be used.
     """
-    login = find_login(repository.host)
+    login, host = find_login(repository.host), httpx.URL(f"https://{repository.host}").host
     trust = "The certificate authorities cannot be read."
     with system_reported(RegistryRefused, trust, "SSL_CERT_FILE", "Name a file of certificates in PEM form."):
         client = httpx.Client(
             headers={"User-Agent": "modelflight", "Accept-Encoding": "identity"},
             timeout=_TIMEOUTS,
             event_hooks={"request": [_check_encrypted]},
+            # For a proxy, the loopback address would be the proxy's own machine.
+            mounts={f"all://{host}": None} if is_loopback(host) else None,
         )
     with client:
         registry = _registry(client, repository.host)

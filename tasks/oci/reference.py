@@ -38,6 +38,13 @@ def parse_repository(address: str) -> Repository:
             why="It is no registry host with a repository in lower case behind it.",
             next_step="Write it like registry.example.com/models/wine, or oci:FOLDER for a folder.",
         )
+    if found["host"] in ("docker.io", "index.docker.io"):
+        raise AddressInvalid(
+            "The image repository cannot be used.",
+            where=address,
+            why="Docker Hub's name is not where it answers, and this version knows no other place for it.",
+            next_step="Write it like registry-1.docker.io/user/name, or take another registry.",
+        )
     return Repository(found["host"], found["name"])
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 import httpx
 
 from tasks.chunks import in_chunks
-from tasks.errors import ImageCorrupt, RegistryRefused
+from tasks.errors import ImageCorrupt, RegistryRefused, RegistryUnreachable
 from tasks.oci.connection import Answer, Connection
 from tasks.oci.descriptor import INDEX, MANIFEST, Blob, Descriptor, json_object
 from tasks.oci.listing import Entry, entries_of
 from tasks.release import Digest
 
+_DOCKER = "application/vnd.docker.distribution.manifest"
 _CHUNK = 16 << 20  # bytes sent in one request
 
 
@@ -34,7 +35,8 @@ class Registry:
     def manifest(self, name: str) -> bytes | None:
         """The manifest or index under a tag or digest, as it came; None where there is none."""
         what = f"The image {name} cannot be looked up."
-        accept = {"Accept": f"{INDEX}, {MANIFEST}"}
+        # Older types too: from a registry that converts none, a tag of theirs would seem to be free.
+        accept = {"Accept": f"{INDEX}, {MANIFEST}, {_DOCKER}.list.v2+json, {_DOCKER}.v2+json"}
         answer = self.connection.ask(what, "GET", f"manifests/{name}", 200, 404, headers=accept)
         return answer.content if answer.status == 200 else None
 
@@ -87,7 +89,9 @@ class Registry:
         """Raises unless blobs may be pushed: begins an upload and takes it back."""
         what = "Images cannot be pushed to this repository."
         location, _ = self._begin_upload(what)
-        with suppress(RegistryRefused):  # not every registry lets go of an upload before its time
+        with suppress(
+            RegistryRefused, RegistryUnreachable
+        ):  # not every registry lets go of an upload before its time
             self.connection.ask(what, "DELETE", location, 204)
 
     def _begin_upload(self, what: str) -> tuple[httpx.URL, int]:

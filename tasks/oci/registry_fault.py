@@ -52,7 +52,7 @@ def refusal(
     `in_session` says that an upload was going on: when the registry has forgotten it, a new one can succeed.
     """
     why = " ".join([f"HTTP {status}", *_complaints(content)])
-    if status >= 500 or status in _BUSY or (in_session and status == 404):
+    if (status >= 500 and status != 501) or status in _BUSY or (in_session and status == 404):
         return RegistryUnreachable(what, where, why, "Run this again later.")
     return RegistryRefused(
         what, where, why, _NEXT_STEPS.get(status, "Check the registry's rules and its log.")

@@ -26,7 +26,6 @@ class ObjectStore:
         self.requests: list[str] = []
         self.refusals: dict[str, tuple[int, str]] = {}
         self.cut_after: int | None = None
-        self.drop_after: int | None = None
 
     def refuse(self, method: str, status: int, code: str) -> None:
         """From now on, answers requests of this method with an error."""

@@ -63,6 +63,7 @@ class Registry:
     forget_after: int | None = None  # chunks, then all uploads are forgotten
     expire_after: int | None = None  # chunks, then all tokens are
     answered_digest: str = ""  # instead of the right one
+    token_ends: str = ""  # with this
     altered: bool = False  # whether content is answered with one byte changed
     blobs_at: str = ""  # an address that GETs of blobs are redirected to
     uploads_at: str = ""  # an address that uploads go on at
@@ -177,7 +178,7 @@ class _Handler(BaseHTTPRequestHandler):
         scope = self.query["scope"] if given else self.query["scope"].replace(",push", "")
         token = secrets.token_hex(16)
         self.registry.tokens[token] = scope
-        self._answer(200, json.dumps({"token": token}).encode())
+        self._answer(200, json.dumps({"token": token + self.registry.token_ends}).encode())
 
     # Blobs
 
@@ -248,6 +249,8 @@ class _Handler(BaseHTTPRequestHandler):
         if digest not in repository.manifests:
             raise Refusal(404, "MANIFEST_UNKNOWN")
         media_type, content = repository.manifests[digest]
+        if media_type not in self.headers.get("Accept", ""):  # as registries do that convert nothing
+            raise Refusal(404, "MANIFEST_UNKNOWN")
         return self._content(content, digest, **{"Content-Type": media_type})
 
     def _put_manifest(self, repository: Repository, reference: str) -> None:

@@ -1,6 +1,7 @@
 """Builds the testbed and runs the system tests, or the playground, in it: `python -m tests.system VERB`."""
 
 import argparse
+import os
 import sys
 import threading
 import time
@@ -21,19 +22,25 @@ def main() -> int:
     verbs.add_parser("playground", help="hold the testbed open for a person")
     arguments, rest = parser.parse_known_args()
     if problems := list(preflight.problems()):
-        print("The testbed cannot run on this machine:", *problems, sep="\n  - ", file=sys.stderr)
-        return 2
+        return _refuse(problems)
     try:
         _obtain()
     except (programs.BuildFailed, debian.PackageMissing) as error:
         print(error, file=sys.stderr)
         return 1
+    if problems := list(preflight.kernel_problems()):
+        return _refuse(problems)
     match arguments.verb:
         case "test":
             return _test(rest)
         case "playground":
             return hold_open()
     return 0
+
+
+def _refuse(problems: list[str]) -> int:
+    print("The testbed cannot run on this machine:", *problems, sep="\n  - ", file=sys.stderr)
+    return 2
 
 
 def _obtain() -> None:
@@ -63,6 +70,9 @@ def _say(text: str) -> None:
 
 if __name__ == "__main__":
     try:
-        sys.exit(main())
+        status = main()
     except KeyboardInterrupt:
-        sys.exit(130)
+        status = 130
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)  # without waiting for builds that go on; their compilers end with this process

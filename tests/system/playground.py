@@ -14,6 +14,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tests.system.testbed import door, everything, namespace
+from tests.system.testbed.command import CommandFailed
+from tests.system.testbed.component import ComponentFailed
 from tests.system.testbed.gitea import USER
 from tests.system.testbed.programs import KUBERNETES
 from tests.system.testbed.secret import write_secret
@@ -37,13 +39,14 @@ def hold_open() -> int:
 
 def _show(page: int) -> None:
     address = os.fdopen(page).readline().strip()
-    if address:
+    if address and {"DISPLAY", "WAYLAND_DISPLAY"} & os.environ.keys():  # else it would start in the terminal
         webbrowser.open(address)
 
 
 def main(network: int, page: int) -> None:
     """Sets the stage, opens the doors, tells how to play, and stays until Ctrl-C."""
     testbed = Testbed(Path(os.environ[namespace.STATE]))
+    status = 0
     try:
         stage = everything.start(testbed, _say)
         stage.prepare()
@@ -57,6 +60,10 @@ def main(network: int, page: int) -> None:
         asyncio.run(_stay(listeners))
     except KeyboardInterrupt:
         _say("Removing everything")
+    except (ComponentFailed, CommandFailed, OSError) as error:
+        _say(f"The playground cannot be opened: {error}")
+        status = 1
+    os._exit(status)  # the namespaces end with this process, whatever still runs in them
 
 
 async def _stay(listeners: Iterable[door.Listener]) -> None:

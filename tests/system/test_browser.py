@@ -50,7 +50,9 @@ def test_what_goes_wrong_in_a_page_is_noticed(
     broken = tmp_path / "page.html"
     broken.write_text(f"<title>loading</title><script>{script}</script>")
     with browser.open_page(broken.as_uri(), tmp_path) as opened:
-        while not opened.problems:
+        for _ in range(PATIENCE // 20):
+            if opened.problems:
+                break
             opened.page.wait_for_timeout(20)
         assert problem in opened.problems[0]
 

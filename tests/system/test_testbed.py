@@ -131,8 +131,9 @@ class TestComponent:
             server.wait()
 
     def test_one_that_never_answers_is_told_apart_from_a_dead_one(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(Server, "ready_within", 0.2)
         server = Server(tmp_path, "echo still loading; exec sleep 60", ready=lambda: False).start()
+        server.wait_for(lambda: server.log.stat().st_size > 0, "loading")
+        monkeypatch.setattr(Server, "ready_within", 0.2)
         with pytest.raises(ComponentFailed, match=r"(?s)server is not ready after.*still loading"):
             server.wait()
         server.stop()
@@ -209,7 +210,7 @@ class TestCache:
 
 class TestPreflight:
     def test_a_machine_that_ran_these_tests_has_everything(self, monkeypatch):
-        assert list(preflight.problems()) == []
+        assert [*preflight.problems(), *preflight.kernel_problems()] == []
 
     def test_everything_that_is_missing_is_said_at_once(self, monkeypatch, tmp_path):
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
@@ -217,9 +218,19 @@ class TestPreflight:
         monkeypatch.setattr(shutil, "which", lambda name: None)
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, 1 << 20))
         shown = "\n".join(preflight.problems())
-        for wanted in ("sudo -E make test-system", "4.9.0-12-amd64 is too old", "go.dev/dl", "0.0 GiB free"):
+        for wanted in (
+            'sudo env PATH="$PATH" make test-system',
+            "4.9.0-12-amd64 is too old",
+            "go.dev/dl",
+            "0.0 GiB free",
+        ):
             assert wanted in shown
 
     def test_a_folder_that_cannot_carry_an_overlay_is_named(self, monkeypatch):
         monkeypatch.setenv("TMPDIR", "/var/lib")  # an overlay itself, in these namespaces
-        assert any("overlayfs cannot be mounted in /var/lib" in problem for problem in preflight.problems())
+        assert any("overlayfs cannot be mounted in /var/lib" in told for told in preflight.kernel_problems())
+
+    def test_a_folder_that_is_not_there_is_named(self, monkeypatch, tmp_path):
+        monkeypatch.setenv("TMPDIR", str(tmp_path / "no such folder"))
+        [told] = preflight.kernel_problems()
+        assert "no such folder cannot be written to: No such file or directory" in told

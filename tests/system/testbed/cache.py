@@ -6,6 +6,7 @@ A folder appears whole, by renaming, or not at all; an interrupted build leaves 
 import fcntl
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,14 +46,20 @@ def obtain(program: str, key: str, make: Callable[[Path], None]) -> Path:
 
 
 def _drop_old(folder: Path) -> None:
+    shutil.rmtree(folder / ".dropped", ignore_errors=True)
     entries = [found for found in folder.iterdir() if not found.name.startswith(".")]
     entries.sort(key=lambda found: found.stat().st_mtime, reverse=True)
     for old in entries[KEPT:]:
-        shutil.rmtree(old)
+        dropped = old.rename(folder / ".dropped")  # half removed, it would be taken for an entry
+        shutil.rmtree(dropped)
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     with (folder / ".lock").open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print(f"Waiting for another process that makes {folder.name}", file=sys.stderr, flush=True)
+            fcntl.flock(handle, fcntl.LOCK_EX)
         yield

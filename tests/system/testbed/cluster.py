@@ -89,7 +89,7 @@ class Cluster:
             component.stop()
 
     def log_tail(self) -> str:
-        """The last lines of all logs, and what the default namespace has seen."""
-        events = self.api.events() if self.apiserver.is_running else "(the API server does not run)"
+        """The last lines of all logs, and what happened in all namespaces."""
+        events = self.api.events(None) if self.apiserver.is_running else "(the API server does not run)"
         tails = [component.log_tail() for component in self.components]
-        return "\n".join((*tails, f"--- events in default\n{events}"))
+        return "\n".join((*tails, f"--- events\n{events}"))

@@ -26,6 +26,7 @@ def output(
         capture_output=True,
         text=True,
         check=False,
+        timeout=900,  # seconds; what hangs that long has failed
     )
     if done.returncode:
         shown = " ".join(map(str, command))

@@ -75,6 +75,7 @@ class Containerd(Component):
             "grpc.address": str(self._socket),
             'plugins."io.containerd.cri.v1.images".pinned_images.sandbox': self._pause,
             'plugins."io.containerd.internal.v1.opt".path': str(self.folder / "opt"),  # not /opt
+            f"{runtime}.disable_apparmor": True,  # its profile would be loaded for the whole machine
             f"{runtime}.restrict_oom_score_adj": True,  # the machine may not let even root lower it
             f"{runtime}.cni.bin_dirs": [NETWORK_PLUGINS],
             f"{runtime}.cni.conf_dir": str(self._network),

@@ -9,7 +9,6 @@ import platform
 import re
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,6 +19,7 @@ Say = Callable[[str], None]
 # Package: a file that shows that it is there; commands come by other ways too.
 TOOLS = {
     "busybox-static": "/bin/busybox",
+    "ca-certificates": "/etc/ssl/certs/ca-certificates.crt",
     "chromium": "/usr/bin/chromium",
     "conntrack": "/usr/sbin/conntrack",
     "containernetworking-plugins": "/usr/lib/cni/bridge",
@@ -29,11 +29,13 @@ TOOLS = {
     "iptables": "/usr/sbin/iptables",
     "libc6-dev": "/usr/include/stdlib.h",
     "openssh-client": "/usr/bin/ssh-keygen",
+    "procps": "/usr/bin/pgrep",
     "runc": "/usr/sbin/runc",
     "skopeo": "/usr/bin/skopeo",
     "umoci": "/usr/bin/umoci",
     "util-linux": "/usr/bin/unshare",
 }
+LIBRARIES = "libraries"  # the file in a service's folder that lists the packages of its libraries
 SERVICES = ("docker-registry", "postgresql", "prometheus")
 
 
@@ -64,18 +66,32 @@ def obtain_all(say: Say) -> None:
     Raises:
         PackageMissing: a package is not to be had.
     """
-    tools = missing_tools()
     services = [package for package in SERVICES if not _entry(package).exists()]
-    if not tools and not services:
+    wanted = [*missing_tools(), *_missing_libraries()]
+    if not wanted and not services:
         return
-    say(f"Debian packages: {', '.join((*tools, *services))}")
+    say(f"Debian packages: {', '.join((*wanted, *services))}")
     _apt("update")
-    libraries = sorted({library for package in services for library in _libraries(_real(package))})
-    _apt("install", "--yes", "--no-install-recommends", *tools, *libraries)
     for package in services:
-        obtain(
-            f"debian-{package}", _release(), lambda folder, package=package: _unpack(_real(package), folder)
+        obtain(f"debian-{package}", _release(), lambda folder, package=package: _unpack(package, folder))
+    _apt("install", "--yes", "--no-install-recommends", *missing_tools(), *_missing_libraries())
+    if still := missing_tools():
+        places = ", ".join(TOOLS[package] for package in still)
+        raise PackageMissing(
+            f"{', '.join(still)} were installed, and {places} are not there: is this Debian?"
         )
+
+
+def _missing_libraries() -> list[str]:
+    """What the unpacked services need and is not installed; a cache may have come from another machine."""
+    lists = [_entry(package) / LIBRARIES for package in SERVICES if _entry(package).exists()]
+    needed = {library for found in lists for library in found.read_text().split()}
+    return sorted(library for library in needed if not _is_installed(library))
+
+
+def _is_installed(package: str) -> bool:
+    asked = ["dpkg-query", "--show", "--showformat=${db:Status-Status}", package]
+    return subprocess.run(asked, capture_output=True, text=True, check=False).stdout == "installed"
 
 
 def _entry(package: str) -> Path:
@@ -83,7 +99,8 @@ def _entry(package: str) -> Path:
 
 
 def _release() -> str:
-    return platform.freedesktop_os_release().get("VERSION_ID", "unstable")
+    """What the services are of: Debian's release, in the state of the day they were unpacked."""
+    return f"{platform.freedesktop_os_release().get('VERSION_ID', 'unstable')}-{platform.machine()}"
 
 
 def _real(package: str) -> str:
@@ -109,11 +126,15 @@ def _depends(package: str) -> list[str]:
     return re.findall(r"^\s+\|?Depends: ([\w.+-]+)$", listed.stdout, re.MULTILINE)
 
 
-def _unpack(package: str, folder: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".download-") as download:
-        _apt("download", package, folder=Path(download))
-        for archive in Path(download).glob("*.deb"):
-            subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True)
+def _unpack(service: str, folder: Path) -> None:
+    package = _real(service)
+    download = folder / "download"
+    download.mkdir()
+    _apt("download", package, folder=download)
+    for archive in download.glob("*.deb"):
+        subprocess.run(["dpkg-deb", "--extract", archive, folder], check=True)
+    shutil.rmtree(download)
+    (folder / LIBRARIES).write_text("\n".join(_libraries(package)))
 
 
 def _apt(*arguments: str, folder: Path | None = None) -> None:

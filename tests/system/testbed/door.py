@@ -31,7 +31,10 @@ def listen(port: int, network: int) -> Listener:
         libc = ctypes.CDLL(None, use_errno=True)
         if libc.setns(network, NETWORK):
             raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
-        return socket.create_server(("127.0.0.1", port))
+        try:
+            return socket.create_server(("127.0.0.1", port))
+        except OSError as error:
+            raise OSError(f"port {port} of this machine is taken: {error.strerror}") from error
 
     with ThreadPoolExecutor(1) as thread:  # setns moves only the thread that calls it; this one ends here
         return thread.submit(make).result()

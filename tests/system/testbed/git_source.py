@@ -16,7 +16,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from kubernetes.dynamic.exceptions import NotFoundError
+from kubernetes.client import ApiException
 from urllib3.exceptions import HTTPError
 
 from tests.system.testbed.command import CommandFailed, output
@@ -150,7 +150,7 @@ def main(kubeconfig: Path, folder: Path, port: int) -> None:
                 wanted = status(repository, storage)
                 if any(repository.get("status", {}).get(field) != value for field, value in wanted.items()):
                     api.patch(repository, {"status": wanted}, subresource="status")
-        except (NotFoundError, HTTPError) as error:  # the object, or the API server, is just gone
+        except (ApiException, HTTPError) as error:  # the object, or the API server, is just gone
             print(error, file=sys.stderr, flush=True)
         time.sleep(BETWEEN_LOOKS)
 

@@ -25,8 +25,6 @@ def main() -> int:
     os.environ |= {"HOME": f"{state}/home", "TMPDIR": f"{state}/tmp"}
     # A shell without job control starts what is in the background deaf to Ctrl-C.
     child = os.posix_spawnp(command[0], command, os.environ, setsigdef=[signal.SIGINT])
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda number, _: os.kill(child, number))
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal has sent it to the command as well
     while True:
         process, status = os.wait()

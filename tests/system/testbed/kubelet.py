@@ -61,7 +61,7 @@ class Kubelet(Component):
             "featureGates": {"ImageVolume": True},
             # A developer's full disk is no reason to evict pods or to drop images.
             "evictionHard": dict.fromkeys(
-                ("nodefs.available", "nodefs.inodesFree", "imagefs.available"), "1%"
+                ("nodefs.available", "nodefs.inodesFree", "imagefs.available", "imagefs.inodesFree"), "0%"
             ),
             "imageGCHighThresholdPercent": 100,
             "imageGCLowThresholdPercent": 99,

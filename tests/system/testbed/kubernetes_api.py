@@ -132,10 +132,14 @@ class KubernetesApi:
         text: str = CoreV1Api(self.client).read_namespaced_pod_log(pod, namespace, container=container)
         return text
 
-    def events(self, namespace: str = "default") -> str:
-        """A namespace's events, the latest last, one a line."""
+    def events(self, namespace: str | None = "default") -> str:
+        """The events of one namespace or, for None, of all, the latest last, one a line."""
+        core = CoreV1Api(self.client)
         try:
-            events = CoreV1Api(self.client).list_namespaced_event(namespace).items
+            if namespace is None:
+                events = core.list_event_for_all_namespaces(_request_timeout=10).items
+            else:
+                events = core.list_namespaced_event(namespace, _request_timeout=10).items
         except (ApiException, HTTPError) as error:
             return f"(cannot be read: {error})"
         return "\n".join(_lines(events)) or "(none)"

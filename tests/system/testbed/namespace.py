@@ -5,6 +5,8 @@ process. What a namespace does not hold, the state folder and the cgroups, is re
 outside that does nothing but wait for everybody inside to be gone.
 """
 
+import contextlib
+import fcntl
 import os
 import shutil
 import signal
@@ -24,6 +26,7 @@ STATE = "MODELFLIGHT_TESTBED_STATE"
 KEPT = ("CI", "COLUMNS", "LANG", "LC_ALL", "NO_COLOR", "PATH", "PYTHONPATH", "TERM", "TZ")
 
 _PREFIX = "modelflight-testbed-"
+_IN_USE = "in-use"
 
 
 def run(
@@ -38,9 +41,12 @@ def run(
     `MODELFLIGHT_TESTBED_STATE`; the folder's name is also that of its cgroup. `inherited` are open files that
     it finds under the same numbers.
     """
-    state = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=os.environ.get("TMPDIR", "/var/tmp")))
+    _sweep()
+    state = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=state_folder()))
+    in_use = os.open(state / _IN_USE, os.O_CREAT | os.O_RDWR)
+    fcntl.flock(in_use, fcntl.LOCK_EX)  # of all that inherit the file: the keeper, and everybody inside
     alive, held_inside = os.pipe()
-    _start_keeper(state, alive, held_inside)
+    _start_keeper(state, alive, in_use)
     os.close(alive)
     init = Path(__file__).with_name("init.py")
     process = subprocess.Popen(
@@ -55,16 +61,17 @@ def run(
             **(environment or {}),
             STATE: str(state),
         },
-        pass_fds=(held_inside, *inherited),
+        pass_fds=(held_inside, in_use, *inherited),
     )  # fmt: skip
     os.close(held_inside)
+    os.close(in_use)
 
-    def pass_on(number: int, _frame: object) -> None:
-        # A Ctrl-C at the terminal has reached everybody already; unshare itself ignores both signals.
+    def end(number: int, _frame: object) -> None:
+        # A Ctrl-C at the terminal has reached everybody already, and is answered inside.
         if number == signal.SIGTERM:
-            _signal_inside(process.pid, signal.SIGTERM)
+            process.kill()
 
-    former = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    former = {number: signal.signal(number, end) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         status = process.wait()
     finally:
@@ -74,13 +81,7 @@ def run(
     return status if status >= 0 else 128 - status
 
 
-def _signal_inside(unshare: int, number: int) -> None:
-    children = Path(f"/proc/{unshare}/task/{unshare}/children").read_text().split()
-    for child in children:
-        os.kill(int(child), number)
-
-
-def _start_keeper(state: Path, alive: int, held_inside: int) -> None:
+def _start_keeper(state: Path, alive: int, in_use: int) -> None:
     """Forks the keeper; it outlives everybody, also when this process is killed."""
     if os.fork():
         os.wait()
@@ -91,14 +92,27 @@ def _start_keeper(state: Path, alive: int, held_inside: int) -> None:
     os.dup2(os.open(os.devnull, os.O_RDWR), 0)
     for number in (1, 2):
         os.dup2(0, number)
-    alive = os.dup2(alive, 3)
-    os.closerange(4, os.sysconf("SC_OPEN_MAX"))
+    kept = sorted((alive, in_use))
+    os.closerange(3, kept[0])
+    os.closerange(kept[0] + 1, kept[1])
+    os.closerange(kept[1] + 1, os.sysconf("SC_OPEN_MAX"))
     os.read(alive, 1)  # ends when the last holder of the other end is dead
-    for _ in range(100):  # the kernel may still be unmounting
-        if remove(state):
-            break
+    while not remove(state):  # the kernel may still be unmounting
         time.sleep(0.1)
     os._exit(0)
+
+
+def _sweep() -> None:
+    """Removes what is left of runs whose keeper was killed, too, by a reboot or for want of memory."""
+    for state in state_folder().glob(f"{_PREFIX}*"):
+        with contextlib.suppress(OSError), (state / _IN_USE).open() as in_use:
+            fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)  # fails while somebody lives
+            remove(state)
+
+
+def state_folder() -> Path:
+    """Where state folders are made: `TMPDIR`, else /var/tmp, which is on a disk."""
+    return Path(os.environ.get("TMPDIR") or "/var/tmp")
 
 
 def remove(state: Path) -> bool:

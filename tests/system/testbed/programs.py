@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.system.testbed.cache import entry, obtain
+from tests.system.testbed.cache import cache_folder, entry, obtain
 
 PROGRAMS = Path(__file__).parents[1] / "programs"
 HEARTBEAT = 20  # seconds between two signs of life of a build
@@ -73,7 +73,7 @@ class Program:
     @property
     def key(self) -> str:
         """The version and a hash over everything that goes into the build."""
-        parts = [self._text("go.mod"), self._text("go.sum"), repr(self), _go_version(), platform.machine()]
+        parts = [self._text("go.mod"), self._text("go.sum"), repr(self), go_version(), platform.machine()]
         return f"{self.version}-{hashlib.sha256(chr(0).join(parts).encode()).hexdigest()[:12]}"
 
     @property
@@ -167,14 +167,16 @@ def build(programs: Sequence[Program], say: Say) -> None:
     if not missing:
         return
     say(f"Building {len(missing)} of {len(programs)} programs; the first time takes about 20 minutes.")
-    with ThreadPoolExecutor(2) as pool:
-        builds = [pool.submit(_build, program, say) for program in missing]
+    pool = ThreadPoolExecutor(2)  # not in a with statement, which would wait for the builds when one failed
+    builds = [pool.submit(_build, program, say) for program in missing]
+    try:
         for number, done in enumerate(as_completed(builds), 1):
-            try:
-                say(f"[{number}/{len(missing)}] {done.result()}")
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+            say(f"[{number}/{len(missing)}] {done.result()}")
+    except BaseException:
+        pool.shutdown(wait=False, cancel_futures=True)
+        raise
+    if all(program.is_built for program in ALL):
+        shutil.rmtree(_go_cache(), ignore_errors=True)  # ten times as large as the programs
 
 
 def fetch(programs: Iterable[Program]) -> None:
@@ -193,7 +195,7 @@ def _build(program: Program, say: Say) -> str:
     began = time.monotonic()
 
     def make(folder: Path) -> None:
-        _install(program, folder / "bin", say)
+        _install(program, folder, say)
         for files in program.files:
             target = folder / "share" / files.module.rpartition("/")[2] / files.folder
             # A module's files are read-only, and so would be the copy of its folders.
@@ -207,13 +209,16 @@ def _build(program: Program, say: Say) -> str:
     return f"{program.name} {program.version} in {time.monotonic() - began:.0f} s"
 
 
-def _install(program: Program, target: Path, say: Say) -> None:
+def _install(program: Program, folder: Path, say: Say) -> None:
+    """Builds into `bin` of a new folder; what a killed compiler leaves in it goes with the folder."""
+    temporary = folder / "go-build"
+    temporary.mkdir()
     stamps = " ".join(f"-X {stamp.format(version=program.version)}" for stamp in program.stamps)
     command = [
         *TETHERED, "go", "install", "-v", "-trimpath", f"-ldflags=-s -w {stamps}",
         "-tags", program.tags, "tool",
     ]  # fmt: skip
-    environment = {**_environment(), "GOBIN": str(target)}
+    environment = {**_environment(), "GOBIN": str(folder / "bin"), "GOTMPDIR": str(temporary)}
     with subprocess.Popen(
         command, cwd=program.folder, env=environment, stderr=subprocess.PIPE, text=True
     ) as running:
@@ -224,6 +229,7 @@ def _install(program: Program, target: Path, say: Say) -> None:
             if time.monotonic() - heard > HEARTBEAT:
                 heard = time.monotonic()
                 say(f"{program.name} {program.version}: {len(lines)} packages, now {lines[-1]}")
+    shutil.rmtree(temporary)
     if running.returncode:
         shown = "\n".join(line for line in lines if not _is_package(line)) or "\n".join(lines)
         raise BuildFailed(f"{program.name} {program.version} cannot be built:\n{shown[-4000:]}")
@@ -252,12 +258,20 @@ def _environment() -> dict[str, str]:
     return {
         **os.environ,
         "GOTOOLCHAIN": "local",
-        "GOFLAGS": "-mod=readonly -buildvcs=false",
+        "GOFLAGS": "-mod=readonly -buildvcs=false -modcacherw",
+        "GOENV": "off",
+        "GOCACHE": str(_go_cache() / "build"),
+        "GOMODCACHE": str(_go_cache() / "modules"),
         "CGO_ENABLED": "1",
     }
 
 
-def _go_version() -> str:
+def _go_cache() -> Path:
+    return cache_folder() / "go"
+
+
+def go_version() -> str:
+    """The installed Go, as in `go1.26.8`."""
     return subprocess.run(
-        ["go", "env", "GOVERSION"], capture_output=True, text=True, check=True
+        ["go", "env", "GOVERSION"], env=_environment(), capture_output=True, text=True, check=True
     ).stdout.strip()

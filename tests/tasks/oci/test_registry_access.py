@@ -273,3 +273,28 @@ def test_the_password_is_in_no_representation(registry: Registry, docker_config:
     host, name = registry.address, "models/wine"
     with connect(Repository(host, name)) as connection:
         assert PASSWORD not in repr((connection, vars(connection.client.auth)))
+
+
+def test_a_token_that_no_header_can_carry_is_not_shown(registry: Registry, docker_config: Path) -> None:
+    registry.auth, registry.token_ends = "bearer", "\nX"
+    log_in(docker_config, registry.address)
+    error = refused(registry)
+    assert all(token not in str(error) for token in registry.tokens)
+
+
+def test_a_proxy_never_hears_of_a_registry_on_this_machine(
+    registry: Registry, docker_config: Path, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with running(Registry()) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", f"http://{proxy.address}")
+        monkeypatch.setenv("ALL_PROXY", f"http://{proxy.address}")
+        registry.auth = "basic"
+        log_in(docker_config, registry.address)
+        push(registry, model)
+        assert proxy.requests == []
+
+
+def test_docker_hub_is_refused_by_its_short_name(docker_config: Path) -> None:
+    with pytest.raises(AddressInvalid) as caught, open_images("docker.io/ada/wine"):
+        pass
+    assert "registry-1.docker.io" in caught.value.next_step

@@ -83,6 +83,15 @@ def test_without_a_tag_it_is_named_after_its_digest(registry: Registry, model: P
     assert packed(model, tmp_path / "layout", tag=None) == image
 
 
+def test_a_tag_of_an_older_kind_of_image_does_not_move_either(registry: Registry, model: Path) -> None:
+    older = ("application/vnd.docker.distribution.manifest.v2+json", b'{"schemaVersion": 2}')
+    digest = f"sha256:{hashlib.sha256(older[1]).hexdigest()}"
+    wine(registry).manifests[digest], wine(registry).tags["v1"] = older, digest
+    with pytest.raises(TagTaken):
+        pushed(registry, model)
+    assert wine(registry).tags == {"v1": digest}
+
+
 def test_a_tag_never_moves_and_nothing_is_sent_for_it(registry: Registry, model: Path) -> None:
     first = pushed(registry, model)
     (model / "model.joblib").write_bytes(b"another model")
