@@ -89,9 +89,8 @@ class Registry:
         """Raises unless blobs may be pushed: begins an upload and takes it back."""
         what = "Images cannot be pushed to this repository."
         location, _ = self._begin_upload(what)
-        with suppress(
-            RegistryRefused, RegistryUnreachable
-        ):  # not every registry lets go of an upload before its time
+        # Not every registry lets go of an upload before its time.
+        with suppress(RegistryRefused, RegistryUnreachable):
             self.connection.ask(what, "DELETE", location, 204)
 
     def _begin_upload(self, what: str) -> tuple[httpx.URL, int]:
