@@ -166,7 +166,7 @@ def build(programs: Sequence[Program], say: Say) -> None:
             obtain(program.name, program.key, lambda _: None)  # marks it as used
     if not missing:
         return
-    say(f"Building {len(missing)} of {len(programs)} programs; the first time takes about 20 minutes.")
+    say(f"Building {len(missing)} of {len(programs)} programs; all of them take about half an hour.")
     pool = ThreadPoolExecutor(2)  # not in a with statement, which would wait for the builds when one failed
     builds = [pool.submit(_build, program, say) for program in missing]
     try:
