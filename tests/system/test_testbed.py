@@ -215,7 +215,7 @@ class TestPreflight:
     def test_everything_that_is_missing_is_said_at_once(self, monkeypatch, tmp_path):
         monkeypatch.setattr(os, "geteuid", lambda: 1000)
         monkeypatch.setattr(platform, "release", lambda: "4.9.0-12-amd64")
-        monkeypatch.setattr(shutil, "which", lambda name: None)
+        monkeypatch.setenv("PATH", str(tmp_path))
         monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(1, 1, 1 << 20))
         shown = "\n".join(preflight.problems())
         for wanted in (

@@ -51,7 +51,7 @@ def _go_needed() -> Iterator[tuple[int, ...]]:
 
 def _space_problems() -> Iterator[str]:
     places = {state_folder(): RUN_SPACE}
-    if not all(program.is_built for program in programs.ALL):
+    if shutil.which("go") is None or not all(program.is_built for program in programs.ALL):
         places[cache.cache_folder()] = BUILD_SPACE
     for folder, needed in places.items():
         existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
