@@ -4,6 +4,8 @@ import ipaddress
 import re
 from dataclasses import dataclass
 
+import httpx
+
 from tasks.address import redact
 from tasks.errors import AddressInvalid
 
@@ -31,7 +33,8 @@ def parse_repository(address: str) -> Repository:
     """
     found = _REPOSITORY.fullmatch(address)
     # As in all tools for images: without one of these, `models/wine` would be a repository of Docker Hub.
-    if not found or not (re.search("[.:]", found["host"]) or found["host"] == "localhost"):
+    named = found and (re.search("[.:]", found["host"]) or found["host"] == "localhost")
+    if not found or not named or not _is_address(found["host"]):
         raise AddressInvalid(
             "The image repository cannot be used.",
             where=redact(re.sub("^[^/]*@", "***@", address)),  # user:password@host, as some would write it
@@ -46,6 +49,16 @@ def parse_repository(address: str) -> Repository:
             next_step="Write it like registry-1.docker.io/user/name, or take another registry.",
         )
     return Repository(found["host"], found["name"])
+
+
+def _is_address(host: str) -> bool:
+    """Whether a client can make an address of a host with its port."""
+    port = re.search(r":([0-9]+)$", host)
+    try:
+        name = httpx.URL(f"https://{host}").host
+    except httpx.InvalidURL:
+        return False
+    return ".." not in name and int(port[1] if port else 0) < 1 << 16
 
 
 def is_loopback(host: str) -> bool:

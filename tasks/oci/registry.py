@@ -11,6 +11,7 @@ from tasks.errors import ImageCorrupt, RegistryRefused, RegistryUnreachable
 from tasks.oci.connection import Answer, Connection
 from tasks.oci.descriptor import INDEX, MANIFEST, Blob, Descriptor, json_object
 from tasks.oci.listing import Entry, entries_of
+from tasks.oci.registry_fault import reported
 from tasks.release import Digest
 
 _DOCKER = "application/vnd.docker.distribution.manifest"
@@ -113,7 +114,8 @@ class Registry:
             entries += self.entries(answer.content)
             if "next" not in answer.links:
                 return entries
-            page = answer.url.join(answer.links["next"]["url"])
+            with reported(what, self.address):
+                page = answer.url.join(answer.links["next"]["url"])
 
     def entries(self, index: bytes) -> list[Entry]:
         """The entries of an index that the registry made or keeps under a tag: no digest vouches for it."""
@@ -136,8 +138,9 @@ class Registry:
 
 def _location(answer: Answer, what: str) -> httpx.URL:
     """Where an upload goes on, which every answer may change."""
-    location = answer.headers.get("Location")
+    location, where = answer.headers.get("Location"), str(answer.url.copy_with(query=None))
     if not location:
-        where, why = str(answer.url.copy_with(query=None)), "it does not say where the upload goes on"
+        why = "it does not say where the upload goes on"
         raise RegistryRefused(what, where, why, "Check that it is a registry.")
-    return answer.url.join(location)
+    with reported(what, where):
+        return answer.url.join(location)

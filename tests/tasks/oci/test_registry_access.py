@@ -260,6 +260,9 @@ def test_a_registry_that_takes_no_uploads_says_so_before_there_is_a_model(
         "registry.example.com/models/wine@sha256:" + "0" * 64,
         "registry.example.com/../wine",
         "registry.example.com:port/wine",
+        "registry.example.com:65536/wine",
+        "[::::]/models/wine",
+        "registry..example.com/models/wine",
     ],
 )
 def test_what_is_no_place_for_images_is_refused(address: str) -> None:
@@ -298,3 +301,8 @@ def test_docker_hub_is_refused_by_its_short_name(docker_config: Path) -> None:
     with pytest.raises(AddressInvalid) as caught, open_images("docker.io/ada/wine"):
         pass
     assert "registry-1.docker.io" in caught.value.next_step
+
+
+def test_an_upload_that_goes_on_nowhere_is_told(registry: Registry) -> None:
+    registry.uploads_at = "http://[::1"
+    assert "Check the addresses" in refused(registry).next_step
