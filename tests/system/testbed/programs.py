@@ -259,7 +259,6 @@ def _environment() -> dict[str, str]:
         **os.environ,
         "GOTOOLCHAIN": "local",
         "GOFLAGS": "-mod=readonly -buildvcs=false -modcacherw",
-        "GOENV": "off",
         "GOCACHE": str(_go_cache() / "build"),
         "GOMODCACHE": str(_go_cache() / "modules"),
         "CGO_ENABLED": "1",
