@@ -1,5 +1,6 @@
 """Running Git through GitPython: it never waits for a person, and its messages carry no credentials."""
 
+import base64
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from tasks.address import redact
 from tasks.errors import AddressInvalid, NotSupported, RepositoryRefused, RepositoryUnreachable
+from tasks.keyring import held
 
 if TYPE_CHECKING:
     from git import Git
@@ -79,7 +81,10 @@ def git_at(directory: Path) -> "Git":
 
 
 def quiet_environment(inherited: Mapping[str, str]) -> dict[str, str]:
-    """What to set on top of `inherited` so that Git does not prompt and speaks untranslated English."""
+    """What to set on top of `inherited` so that Git does not prompt, and speaks untranslated English.
+
+    The logins of the keyring are among it.
+    """
     settings = {
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_ASKPASS": "",  # empty also switches off core.askPass and SSH_ASKPASS, which unset would not
@@ -87,9 +92,19 @@ def quiet_environment(inherited: Mapping[str, str]) -> dict[str, str]:
         "LANGUAGE": "C",
     }
     first = int(inherited.get("GIT_CONFIG_COUNT") or 0)
-    for number, (key, value) in enumerate(_CONFIG.items(), start=first):
+    config = {**_CONFIG, **_authorization()}
+    for number, (key, value) in enumerate(config.items(), start=first):
         settings |= {f"GIT_CONFIG_KEY_{number}": key, f"GIT_CONFIG_VALUE_{number}": value}
-    return settings | {"GIT_CONFIG_COUNT": str(first + len(_CONFIG))}
+    return settings | {"GIT_CONFIG_COUNT": str(first + len(config))}
+
+
+def _authorization() -> dict[str, str]:
+    """Git settings with the keyring's logins; in the environment of Git alone, not among its arguments."""
+    return {
+        f"http.{address}.extraHeader": "Authorization: Basic "
+        + base64.b64encode(f"{login.user}:{login.password}".encode()).decode()
+        for address, login in held().git.items()
+    }
 
 
 def partial(address: str) -> tuple[str, ...]:

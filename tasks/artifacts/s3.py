@@ -1,6 +1,7 @@
 """Artifacts in an S3 bucket, on AWS or on what speaks its protocol: addresses `s3://bucket/prefix`.
 
-Credentials, region and endpoint are found as boto3 finds them: environment, profiles, container, instance.
+Credentials, region and endpoint come from the keyring, else as boto3 finds them: environment, profiles,
+container, instance.
 """
 
 import os
@@ -14,6 +15,7 @@ from tasks.address import redact
 from tasks.artifacts.s3_fault import CHANGED, GONE, SETTINGS, code_of, reported
 from tasks.chunks import in_chunks
 from tasks.errors import AddressInvalid, ArtifactFailed, ModelflightError
+from tasks.keyring import AwsAccess, held
 
 _ADDRESS = re.compile(r"s3://([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/([^?#]*))?")
 _PIECE = 1 << 20  # bytes read at a time
@@ -43,23 +45,24 @@ def _opened(bucket: str, prefix: str) -> Iterator["Bucket"]:
     what, where = "Artifacts cannot be stored in S3.", f"s3://{bucket}"
     try:
         with reported(what, where):
-            client = _client()
+            client = _client(bucket)
     except ValueError as error:  # an endpoint that is no URL
         raise ArtifactFailed(what, where, redact(str(error)), SETTINGS) from error
     with closing(client):
         yield Bucket(client, bucket, f"{prefix}/" if prefix else "")
 
 
-def _client() -> Any:
+def _client(bucket: str) -> Any:
     import boto3
     from botocore.config import Config
 
-    session = boto3.Session()
+    access = held().buckets.get(bucket) or AwsAccess(boto3.Session)
+    session = access.session()
     # boto3 alone reads AWS_DEFAULT_REGION only, all of AWS's newer libraries AWS_REGION.
     region = os.environ.get("AWS_REGION") or session.region_name
     # Prefect's tasks repeat what can be repeated; a second layer below would multiply the tries.
     config = Config(retries={"total_max_attempts": 1}, connect_timeout=10, read_timeout=60)
-    return session.client("s3", region_name=region, config=config)
+    return session.client("s3", **{"region_name": region, **access.client_options, "config": config})
 
 
 @dataclass(frozen=True)

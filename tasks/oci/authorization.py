@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import httpx
 
 from tasks.errors import RegistryRefused
-from tasks.oci.credentials import Login
+from tasks.keyring import Login
 from tasks.oci.registry_fault import refusal
 
 _PARAMETER = re.compile(r'(\w+)="([^"]*)"')

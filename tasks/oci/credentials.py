@@ -1,4 +1,4 @@
-"""What the Docker configuration file knows of a registry: user names and passwords.
+"""Logins of registries: from the keyring, else from the Docker configuration file.
 
 https://github.com/docker/cli/blob/master/man/docker-config-json.5.md
 """
@@ -7,32 +7,26 @@ import base64
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from tasks.errors import NotSupported, RegistryRefused
 from tasks.fault import readable, reported
+from tasks.keyring import Login, held
 
 _UNREADABLE = "The Docker configuration file cannot be read."
 _LOG_IN = "Log in again: docker login {host}. Or name another folder for the file in DOCKER_CONFIG."
 
 
-@dataclass(frozen=True)
-class Login:
-    """A user of a registry; the password is not shown."""
-
-    user: str
-    password: str = field(repr=False)
-
-
 def find_login(host: str) -> Login | None:
-    """The login for the registry at `host`; None where the file has none, so that it is asked anonymously.
+    """The login for the registry at `host`; None where there is none, so that it is asked anonymously.
 
     Raises:
         RegistryRefused: the file, or its entry for `host`, is damaged.
         NotSupported: the credentials are somewhere that Modelflight cannot look into.
     """
+    if login := held().registries.get(host):
+        return login
     path = Path(os.environ.get("DOCKER_CONFIG") or Path.home() / ".docker") / "config.json"
     config = _read(path)
     if helper := _section(config, "credHelpers").get(host):

@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect
 
 from tests.system.testbed.browser import Browser, OpenPage
 from tests.system.testbed.prefect_server import PrefectServer
@@ -14,8 +13,7 @@ def test_the_page_of_a_flow_run_shows_its_artifacts(
 ) -> None:
     address = f"{prefect_server.address}/v2/runs/flow-run/{reported_run}?tab=Artifacts"
     with browser.open_page(address, tmp_path) as opened:
-        for text in ("Completed", "metrics", "verdict"):
-            expect(opened.page.get_by_text(text, exact=True).first).to_be_visible(timeout=PATIENCE)
+        opened.expect_text("Completed", "metrics", "verdict")
         assert problems(opened, prefect_server) == []
 
 
@@ -28,7 +26,7 @@ def test_the_page_of_an_artifact_shows_what_is_in_it(
     artifact = prefect_server.artifacts(reported_run)[key]
     address = f"{prefect_server.address}/v2/artifacts/artifact/{artifact['id']}"
     with browser.open_page(address, tmp_path) as opened:
-        expect(opened.page.get_by_text(text, exact=True)).to_be_visible(timeout=PATIENCE)
+        opened.expect_text(text)
         assert problems(opened, prefect_server) == []
 
 

@@ -5,7 +5,6 @@ from contextlib import closing
 
 import httpx
 import pytest
-from playwright.sync_api import expect
 
 from tasks.lineage.record import MEDIA_TYPE
 from tasks.release import ReleaseId
@@ -16,7 +15,6 @@ from tests.system.testbed.kubernetes_api import holds, named
 from tests.system.testbed.stage import BUCKET
 
 MODEL = "model.joblib"
-PATIENCE = 60_000  # milliseconds, for a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -109,8 +107,7 @@ def test_the_flow_runs_page_shows_what_the_release_left(stage, first, browser, t
     run = httpx.post(f"{server.api}/flow_runs/filter", json=wanted).raise_for_status().json()[0]
     address = f"{server.address}/v2/runs/flow-run/{run['id']}?tab=Artifacts"
     with browser.open_page(address, tmp_path) as opened:
-        for artifact in ("wine-gate", "wine-image", "wine-timeline"):
-            expect(opened.page.get_by_text(artifact, exact=True).first).to_be_visible(timeout=PATIENCE)
+        opened.expect_text("wine-gate", "wine-image", "wine-timeline")
         assert [problem for problem in opened.problems if not problem.startswith(server.known_problems)] == []
 
 

@@ -1,11 +1,12 @@
 """A browser without a window: Debian's Chromium, driven by Playwright."""
 
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
 
 from tests.system.testbed.component import Component, answers
 from tests.system.testbed.ports import free_port
@@ -22,6 +23,36 @@ class OpenPage:
         self.page.on("console", self._console)
         self.page.on("pageerror", lambda error: self.problems.append(str(error)))
         self.page.on("requestfailed", lambda sent: self.problems.append(f"{sent.url}: {sent.failure}"))
+
+    def expect_text(self, *texts: str, within: float = 60) -> None:
+        """Waits until all of the texts are visible, `within` seconds.
+
+        Chromium gives up its requests when a network interface comes or goes, and each pod has one; the page
+        is then loaded again, as a person would do.
+
+        Raises:
+            AssertionError: a text was not visible in time.
+        """
+        deadline = time.monotonic() + within
+        while not self._shows(texts, deadline):
+            self.problems.clear()
+            self.page.reload()
+
+    def _shows(self, texts: Sequence[str], deadline: float) -> bool:
+        """Whether all became visible, before the network changed."""
+        for text in texts:
+            visible = expect(self.page.get_by_text(text, exact=True).first)
+            while not self._interrupted():
+                try:
+                    visible.to_be_visible(timeout=1000)
+                    break
+                except AssertionError:
+                    if time.monotonic() > deadline:
+                        raise
+        return not self._interrupted()
+
+    def _interrupted(self) -> bool:
+        return any("net::ERR_NETWORK_CHANGED" in problem for problem in self.problems)
 
     def _console(self, said: ConsoleMessage) -> None:
         if said.type == "error":

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tasks.errors import NotSupported, RegistryRefused
-from tasks.oci.credentials import Login, find_login
+from tasks.keyring import Keyring, Login, holding
+from tasks.oci.credentials import find_login
 
 HOST = "registry.example.com:5000"
 ADA = Login("ada", "pass:wörd")
@@ -88,3 +89,11 @@ def test_an_entry_that_is_no_login_is_told_and_not_shown(docker_config: Path, au
 
 def test_the_password_is_not_shown() -> None:
     assert "pass:wörd" not in repr(ADA)
+
+
+def test_the_keyring_goes_before_the_file(docker_config: Path) -> None:
+    login = base64.b64encode(b"eve:other").decode()
+    docker_config.write_text(json.dumps({"auths": {HOST: {"auth": login}}}))
+    with holding(Keyring(registries={HOST: ADA})):
+        assert find_login(HOST) == ADA
+    assert find_login(HOST) == Login("eve", "other")
