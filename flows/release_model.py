@@ -5,7 +5,8 @@ from typing import Annotated
 from prefect import State, flow
 from pydantic import Field
 
-from flows.settings import Backends, Home
+from flows.registered import registered
+from flows.settings import Home
 from tasks.bump_fleet import bump_fleet
 from tasks.check_backends import check_backends
 from tasks.check_gate import check_gate
@@ -41,17 +42,18 @@ def release_model(
     Returns:
         To a caller, the `Release`; its verdict names the flow run's final state.
     """
-    home, backends = Home(), Backends.from_environment()
-    source = fetch_notebooks(repository, commit, home.sources)
-    plan = check_release(source, model, attempt)
-    artifacts, images = backends.artifacts, backends.images(plan.model.image, home)
-    check_backends(artifacts, images)
-    pipeline = compile_notebook(plan, home.pipelines)
-    trained = run_pipeline(plan, pipeline, home.runs, artifacts)
-    decision = check_gate(plan, trained, images, accept_unknown_champion)
-    if not decision.passed:
-        return finish_release(plan, trained, decision, Verdict.REFUSED)
-    image = pack_image(plan, trained, images)
-    fleet_commit = bump_fleet(plan, trained, decision, image)
-    verdict = settle_release(plan, trained, decision, image, fleet_commit)
-    return finish_release(plan, trained, decision, verdict, image, fleet_commit)
+    home = Home()
+    with registered(repository) as backends:
+        source = fetch_notebooks(repository, commit, home.sources)
+        plan = check_release(source, model, attempt)
+        artifacts, images = backends.artifacts, backends.images(plan.model.image, home)
+        check_backends(artifacts, images)
+        pipeline = compile_notebook(plan, home.pipelines)
+        trained = run_pipeline(plan, pipeline, home.runs, artifacts)
+        decision = check_gate(plan, trained, images, accept_unknown_champion)
+        if not decision.passed:
+            return finish_release(plan, trained, decision, Verdict.REFUSED)
+        image = pack_image(plan, trained, images)
+        fleet_commit = bump_fleet(plan, trained, decision, image)
+        verdict = settle_release(plan, trained, decision, image, fleet_commit)
+        return finish_release(plan, trained, decision, verdict, image, fleet_commit)

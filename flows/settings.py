@@ -51,10 +51,12 @@ class Backends:
     `artifacts` is the address of a store, from `MODELFLIGHT_ARTIFACTS`: `s3://bucket/prefix` or
     `file:///folder`; empty, artifacts stay in their runs' folders. `registry` says whether images are pushed
     to the registries in their names, or kept in layout folders: `MODELFLIGHT_IMAGES`, `registry` or `layout`.
+    Where it says nothing, images go to the registries at `hosts`.
     """
 
     artifacts: str = ""
-    registry: bool = False
+    registry: bool | None = None
+    hosts: frozenset[str] = frozenset()
 
     @classmethod
     def from_environment(cls) -> Self:
@@ -67,15 +69,16 @@ class Backends:
         artifacts = os.environ.get("MODELFLIGHT_ARTIFACTS", "").rstrip("/")
         if artifacts:
             open_objects(artifacts)  # for its errors; it is opened where it is used
-        images = os.environ.get("MODELFLIGHT_IMAGES") or "layout"
-        if images not in ("layout", "registry"):
+        images = os.environ.get("MODELFLIGHT_IMAGES", "")
+        if images not in ("", "layout", "registry"):
             raise InvalidInput(
                 "There is no such store for images.",
                 where=f"MODELFLIGHT_IMAGES={images}",
                 next_step="Set it to layout or registry, or unset it.",
             )
-        return cls(artifacts, images == "registry")
+        return cls(artifacts, images == "registry" if images else None)
 
     def images(self, image: str, home: Home) -> str:
         """The address where the images of the repository `image` are stored."""
-        return image if self.registry else f"oci:{home.layout(image)}"
+        pushed = image.partition("/")[0] in self.hosts if self.registry is None else self.registry
+        return image if pushed else f"oci:{home.layout(image)}"
