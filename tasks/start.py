@@ -1,0 +1,35 @@
+"""The start of a release of one commit: the same from a webhook, the regular comparison and the command line."""
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from tasks.release import CommitSha
+
+
+@dataclass(frozen=True)
+class Start:
+    """A run of a model's deployment for one attempt at one commit of the repository at an address."""
+
+    deployment: UUID
+    repository: str
+    commit: CommitSha
+    attempt: int = 1
+
+    @property
+    def key(self) -> str:
+        """The idempotency key: Prefect makes one flow run of it, however often it is asked to.
+
+        Such keys are per flow there, not per deployment, and never expire.
+        """
+        return f"{self.deployment}:{self.repository}:{self.commit}:{self.attempt}"
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """What differs from the deployment's parameters."""
+        return {"commit": self.commit, "attempt": self.attempt}
+
+    @property
+    def tags(self) -> list[str]:
+        """Tags of the flow run, beside the deployment's."""
+        return [f"commit:{self.commit[:12]}"]
