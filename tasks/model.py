@@ -146,6 +146,15 @@ NotebookPath = Annotated[
 ]
 
 
+DataAddress = Annotated[
+    str,
+    _form(
+        r"^(https?://[^\s@?#]+|s3://[a-z0-9][a-z0-9.-]+/[^\s?#]+)$",
+        "an https:// address without credentials or query, or s3://bucket/key",
+    ),
+]
+
+
 class _Strict(BaseModel):
     """Unknown keys are mistakes; values are not converted; nothing changes after validation."""
 
@@ -231,6 +240,12 @@ class Schedule(_Strict):
 
     cron: Annotated[str, AfterValidator(_cron)] = Field(description="Five cron fields.")
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
+    always: bool = Field(
+        False, description="Retrain even when commit, data and locked requirements are those of the last time."
+    )
+    catch_up: Literal["latest", "none"] = Field(
+        "latest", description="After downtime: make up for the latest time that was missed, or for none."
+    )
 
 
 class Model(_Strict):
@@ -242,12 +257,29 @@ class Model(_Strict):
         default_factory=dict, description="Values for the notebook's parameters cell."
     )
     environment: Environment = Field(default_factory=Environment)
+    paths: list[RepositoryPath] = Field(
+        default_factory=list,
+        description="Files, folders and globs besides the notebook whose changes release the model.",
+    )
+    data: list[DataAddress] = Field(
+        default_factory=list,
+        description="Addresses of the data it is trained on, https:// or s3://; a schedule retrains when one "
+        "of them has a new version.",
+    )
     gate: Gate
     image: ImageName = Field(description="Image repository without tag or digest, as the fleet names it.")
     fleet: Fleet
     rollout: Rollout | None = None
     schedule: Schedule | None = None
-    approval: Literal["none", "before_bump"] = "none"
+    approval: Literal["none", "before_bump"] = Field(
+        "none", description="Whether a person has to agree before the fleet is changed."
+    )
+
+    @property
+    def watched(self) -> tuple[str, ...]:
+        """The files, folders and globs in the notebook repository that a push must change to release it."""
+        locked = (self.environment.requirements,) if self.environment.requirements else ()
+        return (self.notebook, *locked, *self.paths)
 
 
 class Project(_Strict):

@@ -1,4 +1,4 @@
-"""The start of a release of one commit: the same from a webhook, the regular comparison and the command line."""
+"""The start of a release of one commit: the same from a webhook, a comparison of heads, and a person."""
 
 from dataclasses import dataclass
 from typing import Any
