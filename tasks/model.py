@@ -241,7 +241,7 @@ class Schedule(_Strict):
     cron: Annotated[str, AfterValidator(_cron)] = Field(description="Five cron fields.")
     timezone: Annotated[str, AfterValidator(_timezone)] = "UTC"
     always: bool = Field(
-        False, description="Retrain even when commit, data and locked requirements are those of the last time."
+        False, description="Retrain even when commit, data and locked packages are those of the last time."
     )
     catch_up: Literal["latest", "none"] = Field(
         "latest", description="After downtime: make up for the latest time that was missed, or for none."
