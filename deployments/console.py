@@ -37,14 +37,19 @@ def emit(document: Mapping[str, Any], text: str, output: str) -> None:
 def emit_error(error: ModelflightError, output: str) -> None:
     """Prints an error: its parts below each other on standard error, or as one JSON document."""
     if output == "json":
-        parts = {"what": error.what, "where": error.where, "why": error.why, "next": error.next_step}
-        click.echo(json.dumps({"error": {**parts, "type": type(error).__name__}}, indent=2))
+        click.echo(json.dumps({"error": parts(error)}, indent=2))
         return
     click.secho(printable(f"Error: {error.what}"), fg="red", bold=True, err=True)
     for label, part in (("where", error.where), ("why", error.why), ("next", error.next_step)):
         if part:
             first, *rest = map(printable, part.splitlines())
             click.echo("\n".join([f"  {label:<6} {first}", *(" " * 9 + line for line in rest)]), err=True)
+
+
+def parts(error: ModelflightError) -> dict[str, str]:
+    """An error's parts for JSON documents."""
+    told = {"what": error.what, "where": error.where, "why": error.why, "next": error.next_step}
+    return {**told, "type": type(error).__name__}
 
 
 def warn(text: str) -> None:

@@ -36,11 +36,9 @@ def run_release(
     Backends.from_environment()  # before Prefect is started, which takes a while
     if "://" not in repository and Path(repository).is_dir():
         repository = _working_copy(Path(repository), commit)
-    for name, value in _PREFECT_SETTINGS.items():
-        os.environ.setdefault(name, value)
     lines = StepLines()
     with closing(lines):
-        _reach_prefect(lines)
+        reach_prefect(lines)
         from flows.release_model import release_model
 
         with lines.attached():
@@ -64,8 +62,16 @@ def _working_copy(path: Path, commit: str) -> str:
     return str(top)
 
 
-def _reach_prefect(lines: StepLines) -> None:
-    """Makes sure that the API answers, before Prefect would say so with a traceback."""
+def reach_prefect(lines: StepLines) -> None:
+    """Makes sure that the API answers, before Prefect would say so with a traceback.
+
+    Prefect must not have been imported before.
+
+    Raises:
+        PrefectUnreachable: it does not.
+    """
+    for name, value in _PREFECT_SETTINGS.items():
+        os.environ.setdefault(name, value)
     lines.begin("reach Prefect")
     from prefect.client.orchestration import get_client
     from prefect.settings import get_current_settings

@@ -11,6 +11,7 @@ from prefect_aws import AwsCredentials, MinIOCredentials
 from pydantic import AfterValidator, Field, SecretStr
 
 from tasks.address import check_address
+from tasks.clusters.connection import ClusterAddress
 from tasks.errors import AddressInvalid
 from tasks.keyring import AwsAccess, Login
 
@@ -151,6 +152,17 @@ class KubernetesCluster(Block):
     )
     eks: str = Field(default="", description="<region>/<name> of an EKS cluster.")
     credentials: AwsCredentials | None = Field(default=None, description="For EKS.")
+
+    @property
+    def reached(self) -> ClusterAddress:
+        """How the cluster is reached."""
+        return ClusterAddress(
+            self.kind,
+            self.context,
+            self.kubeconfig.get_secret_value() if self.kubeconfig else "",
+            self.eks,
+            self.credentials.get_boto3_session if self.credentials else None,
+        )
 
 
 BLOCKS: tuple[type[Block], ...] = (

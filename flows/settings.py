@@ -44,6 +44,11 @@ class Home:
         return self.path / "images" / image.replace("/", "+").replace(":", "=")
 
 
+def work_pool() -> str:
+    """The Prefect work pool that releases run in: `MODELFLIGHT_WORK_POOL`."""
+    return os.environ.get("MODELFLIGHT_WORK_POOL") or "modelflight"
+
+
 @dataclass(frozen=True)
 class Backends:
     """Where the results of releases are stored.

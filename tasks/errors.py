@@ -107,6 +107,12 @@ class ArtifactFailed(ModelflightError):
     """An artifact cannot be stored or read: the store refuses, or a file is unfit, changed or gone."""
 
 
+class DataUnreachable(ModelflightError):
+    """The data that a model is trained on did not answer; it may later."""
+
+    retryable = True
+
+
 class PackFailed(ModelflightError):
     """The model image could not be written; nothing half-written is visible."""
 
@@ -135,3 +141,27 @@ class FleetRefused(ModelflightError):
 
 class ChampionChanged(FleetRefused):
     """The fleet carries another image than the one that the gate compared with."""
+
+
+class KubeflowUnreachable(ModelflightError):
+    """The API of Kubeflow Pipelines did not answer; it may later."""
+
+    retryable = True
+
+
+class KubeflowRefused(ModelflightError):
+    """Kubeflow Pipelines refuses: the credential, or what it is asked for."""
+
+
+class ClusterUnreachable(ModelflightError):
+    """The Kubernetes cluster, or AWS about it, did not answer; it may later."""
+
+    retryable = True
+
+
+class ClusterFailed(ModelflightError):
+    """The Kubernetes cluster refuses, or lacks what is needed."""
+
+
+class GivenUp(ModelflightError):
+    """The release died too often to be resumed once more."""

@@ -34,6 +34,27 @@ def serving_image(target: FleetTarget, before: ReleaseId | None) -> str:
         return locate(fleet, f"{released[0]}^" if released else fleet.head()).place.image.value
 
 
+def released_ids(target: FleetTarget) -> list[str]:
+    """The ids of all releases that are on the target's branch, newest first.
+
+    Raises:
+        As `serving_image`.
+    """
+    with cloned(target) as fleet:
+        return fleet.release_ids()
+
+
+def released_trailers(target: FleetTarget, release_id: ReleaseId) -> dict[str, str]:
+    """The trailers of the commit that brought the release; none when there is no such commit yet.
+
+    Raises:
+        As `serving_image`.
+    """
+    with cloned(target) as fleet:
+        commits = fleet.released(release_id)
+        return fleet.trailers(commits[0]) if commits else {}
+
+
 def bump(
     target: FleetTarget,
     *,

@@ -32,3 +32,8 @@ def commit_message(subject: str, release_id: ReleaseId | None, trailers: Mapping
 
 def _invalid(where: str, why: str) -> InvalidInput:
     return InvalidInput("The commit message cannot be written.", where=where, why=why)
+
+
+def one_line(text: str) -> str:
+    """`text` without line breaks and other control characters, as a trailer takes it."""
+    return " ".join(_CONTROL.sub(" ", text).split())

@@ -113,6 +113,23 @@ class FleetRepository:
         found = (line.split() for line in str(log).splitlines())
         return [CommitSha(sha) for sha, *values in found if release_id in values]
 
+    def release_ids(self) -> list[str]:
+        """The values of all `Release-Id` trailers of the branch's commits below the path, newest first."""
+        log = self.git.log(
+            *("--full-history", "--no-follow", "--no-show-signature"),
+            f"--format=%(trailers:key={RELEASE_ID},valueonly)",
+            *(self.target.ref, "--", *self.target.pathspec),
+        )
+        return str(log).split()
+
+    def trailers(self, commit: str) -> dict[str, str]:
+        """The trailers of the commit's message, by their keys."""
+        log = self.git.log(
+            *("-1", "--no-show-signature", "--format=%(trailers:only,unfold)", commit),
+        )
+        pairs = (line.partition(": ") for line in str(log).splitlines())
+        return {key: value for key, _, value in pairs}
+
     def last_change(self, file: str) -> CommitSha:
         """The newest commit of the branch that changed the file."""
         return CommitSha(
@@ -142,6 +159,10 @@ class FleetRepository:
         identity = self._identity("AUTHOR") | self._identity("COMMITTER")
         return CommitSha(str(self.git.commit_tree(tree, "-p", parent, "-F", str(text), env=identity)))
 
+    def check_push(self) -> None:
+        """Raises as `push` does unless the branch may be pushed to; pushes nothing."""
+        self._push("--dry-run", f"{self.target.ref}:{self.target.ref}")
+
     def push(self, commit: CommitSha) -> bool:
         """Whether the commit is on the branch now; false when another one got there first.
 
@@ -150,14 +171,12 @@ class FleetRepository:
             RepositoryUnreachable: the connection failed; the push may have landed.
             RepositoryRefused: the repository is gone, or not there for this credential.
         """
+        return self._push(f"{commit}:{self.target.ref}") is Outcome.LANDED
+
+    def _push(self, *arguments: str) -> Outcome:
         status, porcelain, stderr = self.git.push(
-            *(
-                "--porcelain",
-                "--no-follow-tags",
-                "--no-recurse-submodules",
-                "origin",
-                f"{commit}:{self.target.ref}",
-            ),
+            *("--porcelain", "--no-follow-tags", "--no-recurse-submodules", *arguments[:-1]),
+            *("origin", arguments[-1]),
             with_extended_output=True,
             with_exceptions=False,
         )
@@ -173,7 +192,7 @@ class FleetRepository:
                     "hook asks for.",
                 )
             case result:
-                return result is Outcome.LANDED
+                return result
 
     def _identity(self, role: str) -> dict[str, str]:
         """Environment that names us in the role of AUTHOR or COMMITTER, where nobody is configured."""

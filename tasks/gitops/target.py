@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 
 from tasks.address import redact
+from tasks.release import ReleasePlan
 
 
 @dataclass(frozen=True)
@@ -34,3 +35,9 @@ class FleetTarget:
     def where(self) -> str:
         """The target for messages, without credentials."""
         return f"{redact(self.address)}, branch {self.branch}, path {self.path}"
+
+
+def target_of(plan: ReleasePlan) -> FleetTarget:
+    """The place that a release is going to change."""
+    fleet = plan.model.fleet
+    return FleetTarget(plan.fleet_address, fleet.branch, fleet.path, plan.model.image)
