@@ -24,6 +24,7 @@ def _address(value: str) -> str:
 
 
 Address = Annotated[str, AfterValidator(_address)]
+_NO_SECRET = SecretStr("")
 
 
 class _GitRepository(Block):
@@ -34,8 +35,8 @@ class _GitRepository(Block):
     username: str = Field(
         default="", description="User that the token belongs to. Any name does on GitHub and GitLab."
     )
-    token: SecretStr | None = Field(
-        default=None,
+    token: SecretStr = Field(
+        default=_NO_SECRET,
         description="Password or access token for an https:// address. Leave it empty where the workers have "
         "a Git credential helper or an ssh key.",
     )
@@ -43,9 +44,8 @@ class _GitRepository(Block):
     @property
     def login(self) -> Login | None:
         """User and token; None where there is no token."""
-        if self.token is None or not self.token.get_secret_value():
-            return None
-        return Login(self.username or "git", self.token.get_secret_value())
+        token = self.token.get_secret_value()
+        return Login(self.username or "git", token) if token else None
 
 
 class ArtifactStore(Block):
@@ -86,15 +86,18 @@ class NotebookRepository(_GitRepository):
     _block_type_slug = "modelflight-notebook-repository"
 
     branch: str = Field(default="main", description="The branch whose commits are released.")
-    webhook_secret: SecretStr | None = Field(
-        default=None,
+    webhook_secret: SecretStr = Field(
+        default=_NO_SECRET,
         description="What the Git server signs its webhooks with; without it webhooks are refused.",
     )
-    previous_webhook_secret: SecretStr | None = Field(
-        default=None, description="The secret before, accepted too while you change it on the Git server."
+    previous_webhook_secret: SecretStr = Field(
+        default=_NO_SECRET,
+        description="The secret before, accepted too while you change it on the Git server.",
     )
     artifacts: ArtifactStore | None = Field(
-        default=None, description="Where its models are kept; empty: on the machine that trained them."
+        default=None,
+        title="Artifact store",
+        description="Where its models are kept; empty: on the machine that trained them.",
     )
 
 
@@ -116,14 +119,12 @@ class ImageRegistry(Block):
         default="", description="A repository in it that doctor may begin an upload in: models/wine."
     )
     username: str = Field(default="", description="Leave it empty for a registry without logins.")
-    password: SecretStr | None = Field(default=None, description="Password or access token.")
+    password: SecretStr = Field(default=_NO_SECRET, description="Password or access token.")
 
     @property
     def login(self) -> Login | None:
         """User and password; None where the registry is used anonymously."""
-        if not self.username or self.password is None:
-            return None
-        return Login(self.username, self.password.get_secret_value())
+        return Login(self.username, self.password.get_secret_value()) if self.username else None
 
 
 class KubeflowEndpoint(Block):
@@ -134,7 +135,7 @@ class KubeflowEndpoint(Block):
 
     address: str = Field(description="https://host/pipeline, or the address of ml-pipeline in the cluster.")
     namespace: str = Field(default="kubeflow", description="Namespace that runs belong to.")
-    token: SecretStr | None = Field(default=None, description="Bearer token, where the API wants one.")
+    token: SecretStr = Field(default=_NO_SECRET, description="Bearer token, where the API wants one.")
 
 
 class KubernetesCluster(Block):
@@ -147,8 +148,8 @@ class KubernetesCluster(Block):
         default="kubeconfig", description="How the cluster is reached."
     )
     context: str = Field(default="", description="Context of the kubeconfig; empty: its current one.")
-    kubeconfig: SecretStr | None = Field(
-        default=None, description="The kubeconfig itself; empty: the file of the worker's user."
+    kubeconfig: SecretStr = Field(
+        default=_NO_SECRET, description="The kubeconfig itself; empty: the file of the worker's user."
     )
     eks: str = Field(default="", description="<region>/<name> of an EKS cluster.")
     credentials: AwsCredentials | None = Field(default=None, description="For EKS.")
@@ -159,7 +160,7 @@ class KubernetesCluster(Block):
         return ClusterAddress(
             self.kind,
             self.context,
-            self.kubeconfig.get_secret_value() if self.kubeconfig else "",
+            self.kubeconfig.get_secret_value(),
             self.eks,
             self.credentials.get_boto3_session if self.credentials else None,
         )

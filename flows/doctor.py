@@ -111,7 +111,7 @@ def _check_notebooks(block: NotebookRepository) -> str:
     models = load_project(source.directory).models
     for model in models:
         check_model(model, source.directory)
-    if not (block.webhook_secret and block.webhook_secret.get_secret_value()):
+    if not block.webhook_secret.get_secret_value():
         raise InvalidInput(
             "Its webhooks are refused.",
             where="webhook_secret",
@@ -148,8 +148,8 @@ def _check_registry(block: ImageRegistry) -> str:
 
 
 def _check_kubeflow(block: KubeflowEndpoint) -> str:
-    token = block.token.get_secret_value() if block.token else ""
-    return f"version {check_health(block.address, block.namespace, token)}"
+    version = check_health(block.address, block.namespace, block.token.get_secret_value())
+    return f"version {version}"
 
 
 def _check_cluster(block: KubernetesCluster) -> str:
