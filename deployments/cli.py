@@ -10,10 +10,14 @@ from deployments.commands.bump import bump
 from deployments.commands.check import check
 from deployments.commands.compile import compile_
 from deployments.commands.demo import demo
+from deployments.commands.deploy import deploy
+from deployments.commands.doctor import doctor
 from deployments.commands.init import init
 from deployments.commands.pack import pack
 from deployments.commands.release import release
 from deployments.commands.run import run
+from deployments.commands.start import start
+from deployments.commands.up import up
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,11 +26,11 @@ def main() -> None:
     """Takes a model from a pushed notebook to production, with Git as the only source of truth.
 
     Files are kept below MODELFLIGHT_HOME. Exit codes: 0 done, 1 failed, 2 wrong use or invalid input, 10
-    refused by the gate, 130 interrupted.
+    refused, 11 rolled back, 12 no verdict in time, 130 interrupted.
     """
 
 
-for command in (init, check, release, compile_, run, pack, bump, demo):
+for command in (init, check, release, start, compile_, run, pack, bump, deploy, doctor, up, demo):
     main.add_command(command)
 
 

@@ -7,7 +7,7 @@ import math
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -50,6 +50,16 @@ def parts(error: ModelflightError) -> dict[str, str]:
     """An error's parts for JSON documents."""
     told = {"what": error.what, "where": error.where, "why": error.why, "next": error.next_step}
     return {**told, "type": type(error).__name__}
+
+
+def columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
+    """The lines of a table without its header, indented."""
+    cells = [list(row.values()) for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    return [
+        "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in cells
+    ]
 
 
 def warn(text: str) -> None:

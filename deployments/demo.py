@@ -113,13 +113,12 @@ def _keep_only(report: Path) -> None:
 def _summary(releases: list[Release], report: Path, keep: Path | None) -> str:
     lines = []
     for release in releases:
-        lines += ["", f"{release.release_id}: {release.verdict}  ({release.source.subject})"]
-        lines += [f"  notebook  {release.source.commit}"]
+        subject = f"  ({release.source.subject})" if release.source else ""
+        lines += ["", f"{release.release_id}: {release.verdict}{subject}"]
+        lines += [f"  notebook  {release.source.commit}"] if release.source else []
         if release.image and release.fleet_commit:
             lines += [f"  image     {release.image.digest}", f"  fleet     {release.fleet_commit.commit}"]
-        rows = [list(row.values()) for row in describe(release.decision)]
-        widths = [max(len(row[column]) for row in rows) for column in range(2)]
-        lines += [f"  {row[0]:<{widths[0]}}  {row[1]:<{widths[1]}}  {row[2]}".rstrip() for row in rows]
+        lines += console.columns(describe(release.decision)) if release.decision else []
     lines += ["", f"Report: {report}"]
     if keep:
         prefect = Path(sys.executable).with_name("prefect")

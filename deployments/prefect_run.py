@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import cast
 
+from deployments.approver import Approver
 from deployments.console import StepLines, warn
 from flows.settings import Backends
 from tasks.address import check_address, redact
@@ -23,9 +24,17 @@ _PREFECT_SETTINGS = {
 
 
 def run_release(
-    repository: str, commit: str, model: str | None, attempt: int, *, accept_unknown_champion: bool = False
+    repository: str,
+    commit: str,
+    model: str | None,
+    attempt: int,
+    *,
+    accept_unknown_champion: bool = False,
+    approver: Approver | None = None,
 ) -> Release:
     """Runs the flow `release-model` in this process and shows its steps.
+
+    The `approver` answers for a model that needs a person's approval.
 
     Raises:
         InvalidInput: the address or the settings cannot be used.
@@ -39,9 +48,10 @@ def run_release(
     lines = StepLines()
     with closing(lines):
         reach_prefect(lines)
+        from flows.approval import answering
         from flows.release_model import release_model
 
-        with lines.attached():
+        with lines.attached(), answering(approver):
             done = release_model(
                 repository=repository,
                 commit=commit,

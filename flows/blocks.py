@@ -55,8 +55,10 @@ class ArtifactStore(Block):
     _block_type_slug = "modelflight-artifact-store"
 
     address: str = Field(description="s3://bucket/prefix, or file:///folder on a single machine.")
-    credentials: AwsCredentials | MinIOCredentials | None = Field(
+    # AwsCredentials needs no field, so what is MinIO's would be taken for it as well.
+    credentials: MinIOCredentials | AwsCredentials | None = Field(
         default=None,
+        union_mode="left_to_right",
         description="For s3://. Leave it empty where workers have a role or a profile of their own.",
     )
 

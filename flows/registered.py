@@ -12,7 +12,7 @@ from prefect.exceptions import PrefectHTTPStatusError
 
 from flows.blocks import ArtifactStore, FleetRepository, ImageRegistry, NotebookRepository
 from flows.settings import Backends
-from tasks.keyring import AwsAccess, Keyring, Login, holding
+from tasks.keyring import AwsAccess, Keyring, Login, held, holding
 
 B = TypeVar("B", bound=Block)
 C = TypeVar("C", Login, AwsAccess)
@@ -77,8 +77,11 @@ def _over_http(address: str) -> bool:
 
 @contextmanager
 def registered(repository: str) -> Iterator[Backends]:
-    """The backends of the notebook repository; while it is open, the blocks' credentials are at hand."""
+    """The backends of the notebook repository; while it is open, the blocks' credentials are at hand.
+
+    Those that were at hand before, from who started the release, go before.
+    """
     settings = Backends.from_environment()
     known = Registered.read()
-    with holding(known.keyring):
+    with holding(known.keyring | held()):
         yield known.backends(repository, settings)

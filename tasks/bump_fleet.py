@@ -3,11 +3,12 @@
 from prefect.artifacts import create_markdown_artifact
 
 from tasks.errors import ImageCorrupt
+from tasks.gitops.approval import approval_trailers
 from tasks.gitops.bump import bump
-from tasks.gitops.target import FleetTarget
+from tasks.gitops.target import target_of
 from tasks.markdown import block, code
 from tasks.oci.images import open_images
-from tasks.release import FleetCommit, GateDecision, ModelImage, ReleasePlan, TrainedModel
+from tasks.release import Approval, FleetCommit, GateDecision, ModelImage, ReleasePlan, TrainedModel
 from tasks.step import leave_artifact, step
 
 
@@ -19,13 +20,16 @@ from tasks.step import leave_artifact, step
     timeout_seconds=600,
 )
 def bump_fleet(
-    plan: ReleasePlan, trained: TrainedModel, decision: GateDecision, image: ModelImage
+    plan: ReleasePlan,
+    trained: TrainedModel,
+    decision: GateDecision,
+    image: ModelImage,
+    approval: Approval | None,
 ) -> FleetCommit:
     """The fleet's commit that carries the image; an earlier one of this release when there is one."""
     _check_stored(image)
-    fleet = plan.model.fleet
     commit = bump(
-        FleetTarget(plan.fleet_address, fleet.branch, fleet.path, plan.model.image),
+        target_of(plan),
         image=image.reference,
         release_id=plan.release_id,
         subject=f"Release {plan.model.name} {plan.source.commit[:12]}",
@@ -35,6 +39,7 @@ def bump_fleet(
             "Notebook-Repository": plan.source.address,
             "Notebook-Commit": plan.source.commit,
             "Pipeline-Run": str(trained.run_id),
+            **approval_trailers(approval),
         },
         expected=decision.replaces,
     )

@@ -5,7 +5,7 @@ from prefect.artifacts import create_table_artifact
 from tasks.annotations import metrics_of
 from tasks.gate.decide import decide, describe
 from tasks.gitops.bump import serving_image
-from tasks.gitops.target import FleetTarget
+from tasks.gitops.target import target_of
 from tasks.markdown import code
 from tasks.oci.image import index_annotations
 from tasks.oci.images import open_images
@@ -25,9 +25,7 @@ def check_gate(
 
     Its metrics travel on its image.
     """
-    fleet = plan.model.fleet
-    target = FleetTarget(plan.fleet_address, fleet.branch, fleet.path, plan.model.image)
-    serving = serving_image(target, before=plan.release_id)
+    serving = serving_image(target_of(plan), before=plan.release_id)
     decision = decide(
         plan.model.gate,
         trained.metrics,

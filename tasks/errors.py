@@ -81,6 +81,10 @@ class PrefectUnreachable(ModelflightError):
     """The Prefect API that the settings name does not answer, or none could be started."""
 
 
+class PartFailed(ModelflightError):
+    """A part of `modelflight up` died again and again, or was never ready."""
+
+
 class CompileFailed(ModelflightError):
     """Kale or KFP could not turn the notebook into a pipeline."""
 

@@ -37,6 +37,14 @@ class Keyring:
     registries: Mapping[str, Login] = field(default_factory=dict)
     buckets: Mapping[str, AwsAccess] = field(default_factory=dict)
 
+    def __or__(self, other: "Keyring") -> "Keyring":
+        """Both; `other` goes before where they say different things of the same."""
+        return Keyring(
+            {**self.git, **other.git},
+            {**self.registries, **other.registries},
+            {**self.buckets, **other.buckets},
+        )
+
 
 _held = ContextVar("keyring", default=Keyring())  # noqa: B039 - frozen, and nobody changes its mappings
 

@@ -6,6 +6,7 @@ while they type.
 
 import re
 from datetime import timedelta
+from functools import cache
 from math import isfinite
 from typing import Annotated, Any, Literal
 from zoneinfo import available_timezones
@@ -78,8 +79,13 @@ def _address(value: str) -> str:
         raise ValueError(f"{error.what} {error.why} {error.next_step}") from None
 
 
+@cache
+def _timezones() -> set[str]:
+    return available_timezones()  # reads hundreds of files
+
+
 def _timezone(value: str) -> str:
-    if value not in available_timezones():
+    if value not in _timezones():
         raise ValueError("no such time zone; use a name like Europe/Berlin or UTC")
     return value
 

@@ -3,13 +3,14 @@
 import re
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Self
 
 from tasks.artifact import Artifact
+from tasks.inputs import Inputs
 from tasks.model import Model
 
 
@@ -80,12 +81,16 @@ class Source:
 
 @dataclass(frozen=True)
 class ReleasePlan:
-    """A release that passed every check that is possible before its first effect."""
+    """A release that passed every check that is possible before its first effect.
+
+    `inputs` are what its model is going to be trained on.
+    """
 
     release_id: ReleaseId
     model: Model
     source: Source
     fleet_address: str
+    inputs: Inputs
 
     @property
     def tag(self) -> str:
@@ -138,6 +143,28 @@ class GateDecision:
 
 
 @dataclass(frozen=True)
+class Approval:
+    """A person's answer, or that there was none; `by` and `reason` are one line each, `at` is in UTC.
+
+    `by` is what somebody said of themselves, and empty when nobody answered.
+    """
+
+    granted: bool
+    by: str
+    reason: str
+    at: datetime
+
+    @property
+    def told(self) -> str:
+        """The answer in one line."""
+        if self.granted:
+            return f"{self.by} approved it" + (f": {self.reason}" if self.reason else "")
+        return (
+            f"{self.by} refused it" + (f": {self.reason}" if self.reason else "") if self.by else self.reason
+        )
+
+
+@dataclass(frozen=True)
 class ModelImage:
     """A packed model image. `size` counts the bytes of all blobs that the index reaches.
 
@@ -184,14 +211,20 @@ class Span:
 
 @dataclass(frozen=True)
 class Release:
-    """The end of one release. `image` and `fleet_commit` are None when the gate refused."""
+    """The end of one release; what it did not come to is None, or empty.
+
+    `reasons` say why it was refused or superseded. A release that a newer commit superseded before it began
+    has no `source`: the branch may have lost its commit.
+    """
 
     release_id: ReleaseId
     model: str
-    source: Source
-    metrics: Mapping[str, float]
-    decision: GateDecision
-    image: ModelImage | None
-    fleet_commit: FleetCommit | None
     verdict: Verdict
-    timeline: tuple[Span, ...]
+    reasons: tuple[str, ...] = ()
+    source: Source | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    decision: GateDecision | None = None
+    image: ModelImage | None = None
+    approval: Approval | None = None
+    fleet_commit: FleetCommit | None = None
+    timeline: tuple[Span, ...] = ()

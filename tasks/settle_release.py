@@ -3,7 +3,15 @@
 from tasks.lineage.record import MEDIA_TYPE, release_record
 from tasks.oci.images import open_images
 from tasks.oci.referrer import attach
-from tasks.release import FleetCommit, GateDecision, ModelImage, ReleasePlan, TrainedModel, Verdict
+from tasks.release import (
+    Approval,
+    FleetCommit,
+    GateDecision,
+    ModelImage,
+    ReleasePlan,
+    TrainedModel,
+    Verdict,
+)
 from tasks.step import step
 
 
@@ -13,20 +21,27 @@ def settle_release(
     trained: TrainedModel,
     decision: GateDecision,
     image: ModelImage,
-    fleet_commit: FleetCommit,
+    approval: Approval | None,
+    fleet_commit: FleetCommit | None,
 ) -> Verdict:
     """The verdict, after the release record was attached to the image as a referrer.
 
     Nothing follows the rollout yet, so a release that Git carries is untracked.
     """
-    verdict = Verdict.UNTRACKED if fleet_commit.current else Verdict.SUPERSEDED
+    verdict = _verdict(approval, fleet_commit)
     with open_images(image.stored_in) as images:
         attach(
             images,
             image.digest,
             artifact_type=MEDIA_TYPE,
             media_type=MEDIA_TYPE,
-            payload=release_record(plan, trained, decision, image, fleet_commit, verdict),
+            payload=release_record(plan, trained, decision, image, approval, fleet_commit, verdict),
             annotations={},
         )
     return verdict
+
+
+def _verdict(approval: Approval | None, fleet_commit: FleetCommit | None) -> Verdict:
+    if approval and not approval.granted:
+        return Verdict.REFUSED
+    return Verdict.UNTRACKED if fleet_commit and fleet_commit.current else Verdict.SUPERSEDED

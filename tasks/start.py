@@ -33,3 +33,8 @@ class Start:
     def tags(self) -> list[str]:
         """Tags of the flow run, beside the deployment's."""
         return [f"commit:{self.commit[:12]}"]
+
+
+def skips_release(message: str) -> bool:
+    """Whether a commit's message asks for no release: it has `[skip release]`, in whatever case."""
+    return "[skip release]" in message.lower()

@@ -27,12 +27,13 @@ _spans: dict[str, list[Span]] = defaultdict(list)
 
 
 def step(
-    name: str, describe: Callable[[Any], str], *, timeout_seconds: float
+    name: str, describe: Callable[[Any], str], *, timeout_seconds: float, kept: bool = True
 ) -> Callable[[Callable[P, R]], Task[P, R]]:
     """A Prefect task for one step of the chain.
 
-    Its result is persisted, so that a resumed flow run skips it. It is retried when the error says that this
-    can help. `describe` tells a result in a few words, for the log and the timeline.
+    Its result is persisted, so that a resumed flow run skips it; one that is not to be `kept` runs each time.
+    It is retried when the error says that this can help. `describe` tells a result in a few words, for the
+    log and the timeline.
     """
 
     def decorate(function: Callable[P, R]) -> Task[P, R]:
@@ -62,7 +63,7 @@ def step(
             retry_condition_fn=retry_can_help,
             retry_delay_seconds=exponential_backoff(2),
             retry_jitter_factor=0.5,
-            persist_result=True,
+            persist_result=kept,
             timeout_seconds=timeout_seconds,
         )(timed)
 

@@ -41,14 +41,14 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture
 def warm_home(home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MODELFLIGHT_HOME of this test, with the pipelines that other tests compiled: Kale takes seconds."""
-    pipelines = _shared(tmp_path_factory) / "pipelines"
+    pipelines = shared_folder(tmp_path_factory) / "pipelines"
     pipelines.mkdir(exist_ok=True)
     home.mkdir()
     (home / "pipelines").symlink_to(pipelines)
     return home
 
 
-def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of this test run share."""
     base = tmp_path_factory.getbasetemp()
     return base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
@@ -57,12 +57,12 @@ def _shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Address of a Prefect server with a fresh database, shared by all test processes of this run."""
-    shared = _shared(tmp_path_factory)
+    shared = shared_folder(tmp_path_factory)
     with (shared / "prefect.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         state = shared / "prefect.state"
         if not state.exists():
-            pid, address = _start_prefect(shared / "prefect-home")
+            pid, address = start_prefect(shared / "prefect-home")
             state.write_text(f"{pid} {address} 0")
         pid, address, users = state.read_text().split()
         state.write_text(f"{pid} {address} {int(users) + 1}")
@@ -91,7 +91,7 @@ def _drain_prefect() -> None:
         APILogWorker.drain_all(timeout=10)
 
 
-def _start_prefect(prefect_home: Path) -> tuple[int, str]:
+def start_prefect(prefect_home: Path) -> tuple[int, str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]

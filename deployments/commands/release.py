@@ -23,9 +23,20 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Let the fixed limit decide alone where the champion's metrics are not known here.",
 )
+@click.option(
+    "--approve",
+    metavar="REASON",
+    help="Approve it beforehand, where the model needs that; else the terminal asks.",
+)
 @verb
 def release(
-    repository: str, model: str | None, commit: str, attempt: int, accept_unknown_champion: bool, output: str
+    repository: str,
+    model: str | None,
+    commit: str,
+    attempt: int,
+    accept_unknown_champion: bool,
+    approve: str | None,
+    output: str,
 ) -> int:
     """Releases a model: the whole chain.
 
@@ -33,9 +44,17 @@ def release(
     one that was killed, goes on where it stopped. The Prefect API is the one that PREFECT_API_URL names,
     or one of its own.
     """
+    from deployments.approver import approver
     from deployments.prefect_run import run_release
 
-    done = run_release(repository, commit, model, attempt, accept_unknown_champion=accept_unknown_champion)
+    done = run_release(
+        repository,
+        commit,
+        model,
+        attempt,
+        accept_unknown_champion=accept_unknown_champion,
+        approver=approver(approve),
+    )
     return _show_release(done, output)
 
 
@@ -45,16 +64,17 @@ def _show_release(done: "Release", output: str) -> int:
     meaning = {
         Verdict.UNTRACKED: "Git carries the new model; no rollout was followed.",
         Verdict.SUPERSEDED: "Git carries another model by now. To bring this one back: "
-        f"--commit {done.source.commit[:12]} and an --attempt not used yet.",
-        Verdict.REFUSED: "The gate said no; nothing was published.",
+        f"--commit {done.release_id.split('-')[-2]} and an --attempt not used yet.",
+        Verdict.REFUSED: "The fleet stays as it was.",
     }
     lines = [f"{done.release_id}: {done.verdict}", f"  {meaning[done.verdict]}"]
-    lines += [f"  {reason}" for reason in done.decision.reasons]
-    if done.image and done.fleet_commit:
-        lines += [
-            f"  image    {done.image.reference}",
-            f"  stored   {done.image.stored_in}",
-            f"  fleet    {done.fleet_commit.commit} on {done.fleet_commit.branch}, {done.fleet_commit.path}",
-        ]
+    lines += [f"  {reason}" for reason in done.reasons]
+    if done.approval and done.approval.granted:
+        lines += [f"  {done.approval.told}"]
+    if done.image:
+        lines += [f"  image    {done.image.reference}", f"  stored   {done.image.stored_in}"]
+    if done.fleet_commit:
+        fleet = done.fleet_commit
+        lines += [f"  fleet    {fleet.commit} on {fleet.branch}, {fleet.path}"]
     console.emit(console.plain(done), "\n".join(lines), output)
-    return 0 if done.decision.passed else EXIT_REFUSED
+    return EXIT_REFUSED if done.verdict is Verdict.REFUSED else 0

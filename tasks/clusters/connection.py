@@ -54,7 +54,7 @@ def connected(address: ClusterAddress) -> Iterator["ApiClient"]:
             config.load_incluster_config(client_configuration=configuration)
             made = client.ApiClient(configuration)
         else:
-            content = _eks_kubeconfig(address) if address.kind == "eks" else _content(address)
+            content = eks_kubeconfig(address) if address.kind == "eks" else _content(address)
             made = (
                 config.new_client_from_config_dict(
                     content, context=address.context or None, persist_config=False
@@ -80,7 +80,7 @@ def _content(address: ClusterAddress) -> dict[str, Any]:
     return found
 
 
-def _eks_kubeconfig(address: ClusterAddress) -> dict[str, Any]:
+def eks_kubeconfig(address: ClusterAddress) -> dict[str, Any]:
     """A kubeconfig with a token for the user that the AWS credentials belong to."""
     import boto3
     from botocore.exceptions import BotoCoreError, ClientError

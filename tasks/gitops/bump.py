@@ -130,7 +130,7 @@ def _check_expected(target: FleetTarget, expected: str | None, found: str) -> No
             "The fleet's image changed since the gate compared with it.",
             where=target.where,
             why=f"The gate compared with {expected}; now {found} stands there.",
-            next_step="Repeat the release: the gate then compares with what serves now.",
+            next_step="Release again in a new flow run: its gate compares with what serves now.",
         )
 
 

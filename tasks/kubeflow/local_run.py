@@ -244,7 +244,7 @@ def _report(event: Mapping[str, Any], run: Path, progress: Progress) -> None:
                 f"The notebook's step {step.removesuffix('-step')!r} failed: {event['error']}",
                 where=cell[-1] if cell else f"step {step}",
                 why=event["traceback"],
-                next_step=f"Correct the notebook and push again. {log}"
+                next_step=f"Correct the notebook and push again, or correct its data and try again. {log}"
                 if event["block"]
                 else f"Correct the notebook, or give this machine more memory. {log}",
             )

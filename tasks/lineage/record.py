@@ -3,7 +3,15 @@
 import json
 
 from tasks.metrics import json_metrics
-from tasks.release import FleetCommit, GateDecision, ModelImage, ReleasePlan, TrainedModel, Verdict
+from tasks.release import (
+    Approval,
+    FleetCommit,
+    GateDecision,
+    ModelImage,
+    ReleasePlan,
+    TrainedModel,
+    Verdict,
+)
 
 MEDIA_TYPE = "application/vnd.modelflight.release.v1+json"
 
@@ -13,7 +21,8 @@ def release_record(
     trained: TrainedModel,
     decision: GateDecision,
     image: ModelImage,
-    fleet_commit: FleetCommit,
+    approval: Approval | None,
+    fleet_commit: FleetCommit | None,
     verdict: Verdict,
 ) -> bytes:
     """The record; the same release gives the same bytes however often it is repeated."""
@@ -27,6 +36,7 @@ def release_record(
             "path": plan.model.notebook,
         },
         "run_id": str(trained.run_id),
+        "data": {address: version.name or None for address, version in plan.inputs.data.items()},
         "metrics": json_metrics(trained.metrics),
         "gate": {
             "metric": decision.metric,
@@ -38,11 +48,18 @@ def release_record(
             "tolerance": decision.tolerance,
         },
         "image": image.reference,
+        "approval": approval
+        and {
+            "granted": approval.granted,
+            "by": approval.by,
+            "reason": approval.reason,
+            "at": approval.at.isoformat(timespec="seconds"),
+        },
         "fleet": {
             "repository": plan.fleet_address,
-            "branch": fleet_commit.branch,
-            "path": fleet_commit.path,
-            "commit": fleet_commit.commit,
+            "branch": plan.model.fleet.branch,
+            "path": fleet_commit.path if fleet_commit else plan.model.fleet.path,
+            "commit": fleet_commit and fleet_commit.commit,
         },
     }
     return json.dumps(record, indent=2, sort_keys=True).encode()

@@ -66,6 +66,15 @@ def check_out(address: str, revision: str, sources: Path) -> Source:
     return Source(address, commit, datetime.fromisoformat(committed_at), subject, target)
 
 
+def on_this_machine(source: Source) -> Source:
+    """The same, its files here: they are fetched again where a release goes on on another machine.
+
+    Raises:
+        ModelflightError: see `check_out`.
+    """
+    return check_out(source.address, source.commit, source.directory.parent)
+
+
 def _moment(seconds: str, address: str, commit: CommitSha) -> datetime:
     """The commit's time, of seconds since 1970 as Git prints them."""
     try:

@@ -32,10 +32,4 @@ def check_model(model: Model, directory: Path) -> Notebook:
             where=f"{settings}.fleet.mode",
             next_step="Use `mode: push`.",
         )
-    if model.approval != "none":
-        raise NotSupported(
-            "Waiting for an approval is not possible yet.",
-            where=f"{settings}.approval",
-            next_step="Use `approval: none`, and protect the fleet's branch instead.",
-        )
     return notebook

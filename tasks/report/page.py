@@ -8,7 +8,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.release import GateDecision, Release, Verdict
+from tasks.release import GateDecision, Release, Source, Verdict
 from tasks.report.plots import MetricPoint, TimelineBar, metric_plot, timeline_plot
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ _MEANINGS = {
     Verdict.SUPERSEDED: "A newer release took over before this one had been judged.",
     Verdict.PROMOTION_FAILED: "The new model was on its way to serve all requests when the rollout failed; "
     "somebody should look at the cluster.",
-    Verdict.REFUSED: "The gate said no. Nothing was published, and the champion stays in place.",
+    Verdict.REFUSED: "The gate said no, or a person. Nothing was brought into the fleet; the champion stays.",
     Verdict.UNKNOWN: "The rollout was followed, but it gave no answer.",
     Verdict.UNTRACKED: "The new model was bumped in Git. No rollout was followed, so how it does in "
     "production is not known here.",
@@ -54,10 +54,12 @@ class _GateRow:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One release as the page shows it; `number` counts from 1, the newest."""
+    """One release that was judged, as the page shows it; `number` counts from 1, the newest."""
 
     number: int
     release: Release
+    source: Source
+    decision: GateDecision
     subject: str
     began: datetime
     challenger: str
@@ -105,7 +107,9 @@ def render_report(releases: Sequence[Release]) -> str:
     courses = tuple(_courses(newest_first))
     return environment.get_template("page.html.jinja").render(
         headline=headline(newest_first),
+        releases=len(newest_first),
         entries=sorted((e for course in courses for e in course.entries), key=lambda e: e.number),
+        untrained=[release for release in newest_first if release.decision is None],
         courses=courses,
         tally=[(v, n) for v in Verdict if (n := sum(r.verdict is v for r in releases))],
     )
@@ -186,28 +190,34 @@ def _exponent(number: float) -> int:
 
 
 def _began(release: Release) -> datetime:
-    return min((span.started for span in release.timeline), default=release.source.committed_at)
+    committed = release.source.committed_at if release.source else datetime.min.replace(tzinfo=UTC)
+    return min((span.started for span in release.timeline), default=committed)
 
 
 def _courses(newest_first: Sequence[Release]) -> Iterator[_Course]:
-    numbered = list(enumerate(newest_first, start=1))
+    judged = [
+        (number, release, release.source, release.decision)
+        for number, release in enumerate(newest_first, start=1)
+        if release.source and release.decision
+    ]
 
-    def judged_by(member: tuple[int, Release]) -> tuple[str, str, str]:
-        return member[1].model, member[1].decision.metric, member[1].decision.better
+    def judged_by(member: tuple[int, Release, Source, GateDecision]) -> tuple[str, str, str]:
+        return member[1].model, member[3].metric, member[3].better
 
-    for key, group in groupby(sorted(numbered, key=judged_by), judged_by):
+    for key, group in groupby(sorted(judged, key=judged_by), judged_by):
         members = list(group)
-        places = max(decimals(release.decision) for _, release in members)
-        entries = tuple(_entry(number, release, places) for number, release in members)
+        places = max(decimals(decision) for *_, decision in members)
+        entries = tuple(_entry(*member, places) for member in members)
         yield _Course(*key, entries, _metric_plots(entries))
 
 
-def _entry(number: int, release: Release, places: int) -> _Entry:
-    decision = release.decision
+def _entry(number: int, release: Release, source: Source, decision: GateDecision, places: int) -> _Entry:
     return _Entry(
         number=number,
         release=release,
-        subject=release.source.subject.strip() or "(no subject)",
+        source=source,
+        decision=decision,
+        subject=source.subject.strip() or "(no subject)",
         began=_began(release),
         challenger=f"{decision.challenger:.{places}f}",
         champion="none" if decision.champion is None else f"{decision.champion:.{places}f}",
@@ -256,7 +266,7 @@ def _metric_plots(newest_first: Sequence[_Entry]) -> _Plot:
     name = f"metric-{newest_first[0].number}"
     entries = newest_first[::-1]
     points = [_point(entry) for entry in entries]
-    metric = entries[0].release.decision.metric
+    metric = entries[0].decision.metric
     described = ", ".join(f"{p.label} {p.text}{' (refused)' if p.refused else ''}" for p in points)
     description = f"{metric} of each challenger, oldest first: {described}. The table below has all values."
     wide, narrow = (
@@ -268,10 +278,10 @@ def _metric_plots(newest_first: Sequence[_Entry]) -> _Plot:
 
 
 def _point(entry: _Entry) -> MetricPoint:
-    release, decision = entry.release, entry.release.decision
+    release, decision = entry.release, entry.decision
     attempt = release.release_id.rpartition("-")[2]
     return MetricPoint(
-        label=release.source.commit[:7] + ("" if attempt == "1" else f"-{attempt}"),
+        label=entry.source.commit[:7] + ("" if attempt == "1" else f"-{attempt}"),
         text=entry.challenger,
         challenger=decision.challenger,
         champion=decision.champion,

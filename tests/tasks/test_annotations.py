@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.annotations import METRICS, image_annotations, metrics_of
 from tasks.artifact import Artifact
+from tasks.inputs import Inputs, Version
 from tasks.model import Model
 from tasks.release import CommitSha, ReleaseId, ReleasePlan, Source, TrainedModel
 
@@ -31,8 +32,9 @@ def plan(attempt: int = 1) -> ReleasePlan:
     source = Source(
         "https://git.example.com/n.git", COMMIT, datetime(2026, 1, 2, tzinfo=UTC), "s", Path("/d")
     )
+    inputs = Inputs("definition", "lock", {"https://data.example.com/wine.csv": Version("etag")})
     return ReleasePlan(
-        ReleaseId.of("wine", COMMIT, attempt), model, source, "https://git.example.com/fleet.git"
+        ReleaseId.of("wine", COMMIT, attempt), model, source, "https://git.example.com/fleet.git", inputs
     )
 
 

@@ -122,7 +122,8 @@ def test_what_is_no_image_repository_is_refused(image):
 
 def is_branch_to_git(name: str) -> bool:
     command = ["git", "check-ref-format", "--branch", name]
-    return subprocess.run(command, capture_output=True, check=False).returncode == 0
+    # In a working copy `@{-1}` is the branch that it was on before.
+    return subprocess.run(command, cwd="/", capture_output=True, check=False).returncode == 0
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import json
 import math
 from dataclasses import replace
+from datetime import UTC, datetime
 from uuid import UUID
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from tasks.artifact import Artifact
 from tasks.gate.decide import decide
 from tasks.lineage.record import release_record
-from tasks.release import CommitSha, Digest, FleetCommit, ModelImage, TrainedModel, Verdict
+from tasks.release import Approval, CommitSha, Digest, FleetCommit, ModelImage, TrainedModel, Verdict
 from tests.tasks.test_annotations import COMMIT, plan
 
 TRAINED = TrainedModel(UUID(int=7), Artifact("file:///m", ()), {"score": 0.75, "loss": math.nan})
@@ -20,9 +21,14 @@ FLEET = FleetCommit(
 )
 
 
-def record(trained: TrainedModel = TRAINED, fleet: FleetCommit = FLEET, attempt: int = 1) -> bytes:
+def record(
+    trained: TrainedModel = TRAINED,
+    fleet: FleetCommit | None = FLEET,
+    attempt: int = 1,
+    approval: Approval | None = None,
+) -> bytes:
     decision = decide(plan().model.gate, trained.metrics, {"score": 0.5}, "serving")
-    return release_record(plan(attempt), trained, decision, IMAGE, fleet, Verdict.UNTRACKED)
+    return release_record(plan(attempt), trained, decision, IMAGE, approval, fleet, Verdict.UNTRACKED)
 
 
 def test_the_record_holds_what_the_release_was_made_of_as_strict_json():
@@ -40,6 +46,23 @@ def test_the_record_holds_what_the_release_was_made_of_as_strict_json():
     assert found["image"] == IMAGE.reference
     assert found["fleet"]["commit"] == FLEET.commit
     assert found["run_id"] == str(UUID(int=7))
+    assert found["data"] == {"https://data.example.com/wine.csv": "etag"}
+    assert found["approval"] is None
+
+
+def test_the_record_says_who_answered_when_and_why_also_where_the_fleet_has_no_commit():
+    answer = Approval(
+        granted=False, by="Ada", reason="Monday", at=datetime(2026, 1, 2, 3, 4, 5, 6, tzinfo=UTC)
+    )
+    found = json.loads(record(fleet=None, approval=answer))
+    assert found["approval"] == {
+        "granted": False,
+        "by": "Ada",
+        "reason": "Monday",
+        "at": "2026-01-02T03:04:05+00:00",
+    }
+    assert found["fleet"]["commit"] is None
+    assert found["fleet"]["path"] == "apps/wine"
 
 
 def test_a_repeated_release_has_the_same_record_and_another_attempt_another():

@@ -54,15 +54,8 @@ def test_a_parameter_that_the_notebook_does_not_have_is_named_with_its_model(dir
     assert "models.small" in caught.value.where
 
 
-@pytest.mark.parametrize(
-    ("changes", "where"),
-    [
-        ({"fleet": {"repository": "../f", "path": "a", "mode": "pull-request"}}, "fleet.mode"),
-        ({"approval": "before_bump"}, "approval"),
-    ],
-)
-def test_what_this_version_cannot_do_is_refused(changes, where, directory):
+def test_what_this_version_cannot_do_is_refused(directory):
     with pytest.raises(NotSupported) as caught:
-        check_model(model(**changes), directory)
-    assert caught.value.where == f"modelflight.yaml: models.small.{where}"
+        check_model(model(fleet={"repository": "../f", "path": "a", "mode": "pull-request"}), directory)
+    assert caught.value.where == "modelflight.yaml: models.small.fleet.mode"
     assert caught.value.next_step

@@ -192,7 +192,7 @@ def test_settings_of_the_readers_own_matplotlib_change_nothing(html: str):
 
 
 def test_refused_release_says_why_and_that_nothing_was_published(page: Page):
-    assert "1 of 4 The gate said no. Nothing was published" in page.text
+    assert "1 of 4 The gate said no, or a person. Nothing was brought into the fleet" in page.text
     refused = page.text[page.text.index(f"{FOUR[2].release_id} What changed") :]
     refused = refused[: refused.index("Timeline")]
     assert "Decisionrefused accuracy 0.8889 is below the minimum 0.9 it is worse than the champion" in refused

@@ -1,0 +1,76 @@
+"""Nothing is lost: starts what no webhook started because it, its receiver or Prefect was away."""
+
+from prefect import State, flow
+from prefect.futures import PrefectFuture
+from prefect.task_runners import ThreadPoolTaskRunner
+
+from flows.compared import keep_mark, mark, read_deployed, read_ended, read_marks
+from flows.deploy_models import deploy_models
+from flows.registered import Registered
+from tasks.comparison import Comparison, Registration
+from tasks.errors import InvalidInput
+from tasks.find_heads import find_heads
+from tasks.find_missing import find_missing
+from tasks.finish_sync import finish_sync
+from tasks.keyring import holding
+from tasks.start_missing import start_missing
+
+
+@flow(name="sync-models", task_runner=ThreadPoolTaskRunner(max_workers=4))  # type: ignore[arg-type]
+def sync_models(registration: str | None = None) -> State[None]:
+    """Deploys and releases what is on the registered branches and was not released yet.
+
+    What commits with `[skip release]` in their message changed, and models whose deployment is paused, are
+    left alone. A repository that cannot be read does not hold up the others; the run then ends as failed.
+
+    Args:
+        registration: Name of a notebook repository's block; empty: all of them.
+    """
+    known = Registered.read()
+    chosen = _chosen(known, registration)
+    with holding(known.keyring):
+        heads, marks = find_heads(chosen), read_marks()
+        deployed, ended = read_deployed(), read_ended()
+        moved = [
+            each
+            for each in chosen
+            if marks.get(each.name) != mark(each, heads.get(each.name), deployed[each.name], ended)
+        ]
+        failures: dict[str, Exception] = {}
+        if moved:
+            failures |= {
+                each.subject: each.error for each in deploy_models([each.name for each in moved]).problems
+            }
+            deployed = read_deployed()
+        searches = [(each.name, find_missing.submit(each, deployed[each.name])) for each in moved]
+        results = {name: _start(search) for name, search in searches}
+    comparisons = [each for each in results.values() if isinstance(each, Comparison)]
+    failures |= {name: each for name, each in results.items() if isinstance(each, Exception)}
+    for each in comparisons:
+        name = each.registration.name
+        if name not in failures and each.models <= deployed[name].keys():
+            keep_mark(name, mark(each.registration, each.head, deployed[name], ended))
+    return finish_sync([each for each in chosen if each not in moved], heads, comparisons, failures)
+
+
+def _chosen(known: Registered, name: str | None) -> list[Registration]:
+    if name and name not in known.notebooks:
+        raise InvalidInput(
+            f"There is no notebook repository {name!r}.",
+            where="Prefect's blocks of the type Modelflight notebook repository",
+            why=f"Registered are: {', '.join(known.notebooks) or 'none'}.",
+            next_step="Register it in Prefect's pages (Blocks), or name another.",
+        )
+    return [
+        Registration(each, block.address, block.branch)
+        for each, block in known.notebooks.items()
+        if name in (each, None, "")
+    ]
+
+
+def _start(search: PrefectFuture[Comparison]) -> Comparison | Exception:
+    """What became of the comparison and of its starts; the error where one of them failed."""
+    found: Comparison | Exception = search.result(raise_on_failure=False)
+    if isinstance(found, Comparison) and found.missing:
+        return start_missing(found, return_state=True).result(raise_on_failure=False)
+    return found

@@ -1,0 +1,185 @@
+"""Deployments of the release flow with a real process worker, and what a person does in Prefect's pages."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tests.prefect_api import ask, request
+from tests.repositories import TOP, Repositories
+
+_PATIENCE = 240  # seconds; a flow's process starts within ten on an idle machine
+_PAUSE = 0.3
+
+
+@dataclass(frozen=True)
+class Served:
+    """A Prefect API with a worker that takes runs of the work pool `pool`; `home` is that of its runs."""
+
+    api: str
+    pool: str
+    home: Path
+
+    def deploy(self, repositories: Repositories, model: str = "small", **environment: str) -> str:
+        """A deployment of `model`, as `modelflight deploy` makes it; returns its id."""
+        flow = self._post("flows/", {"name": "release-model"})["id"]
+        body = {
+            "name": f"{repositories.notebooks.parent.name}.{model}",
+            "flow_id": flow,
+            "entrypoint": "flows.release_model.release_model",
+            "work_pool_name": self.pool,
+            "parameters": {
+                "repository": str(repositories.notebooks),
+                "branch": "main",
+                "commit": "main",
+                "model": model,
+            },
+            "concurrency_limit": 1,
+            "concurrency_options": {"collision_strategy": "ENQUEUE"},
+            "job_variables": {"env": environment},
+            "tags": ["modelflight", f"model:{model}"],
+        }
+        return str(self._post("deployments/", body)["id"])
+
+    def start(self, deployment: str, **parameters: Any) -> str:
+        """Starts a run as a person or the receiver does; returns its id."""
+        body = {"parameters": parameters, "state": {"type": "SCHEDULED"}}
+        return str(self._post(f"deployments/{deployment}/create_flow_run", body)["id"])
+
+    def schedule(self, deployment: str, *, seconds: float, **parameters: Any) -> None:
+        """Lets the deployment start by itself, in intervals."""
+        rule = {"interval": seconds, "anchor_date": "2020-01-01T00:00:00Z", "timezone": "UTC"}
+        schedule = {"schedule": rule, "active": True, "parameters": parameters}
+        self._post(f"deployments/{deployment}/schedules", [schedule])
+
+    def scheduled(self, deployment: str) -> str:
+        """The first run that a schedule made."""
+        wanted = {"flow_runs": {"deployment_id": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_ASC"}
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            if found := self._post("flow_runs/filter", wanted):
+                return str(found[0]["id"])
+            time.sleep(_PAUSE)
+        raise AssertionError("no run was scheduled")
+
+    def pause(self, deployment: str) -> None:
+        """Stops the deployment's schedule."""
+        self._post(f"deployments/{deployment}/pause_deployment", {})
+
+    def run(self, run: str) -> Mapping[str, Any]:
+        """The run as the API tells it."""
+        found: Mapping[str, Any] = ask("GET", f"{self.api}/flow_runs/{run}")
+        return found
+
+    def wait(self, run: str, *names: str) -> Mapping[str, Any]:
+        """Waits until the run's state has one of these names; raises when it ended with another."""
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            state: Mapping[str, Any] = self.run(run)["state"]
+            if state["name"] in names:
+                return state
+            if state["type"] in ("COMPLETED", "FAILED", "CRASHED", "CANCELLED"):
+                break
+            time.sleep(_PAUSE)
+        raise AssertionError(f"wanted {names}, found {state['name']}: {state['message']}\n{self.log(run)}")
+
+    def log(self, run: str) -> str:
+        """What the run logged."""
+        wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+        return "\n".join(entry["message"] for entry in self._post("logs/filter", wanted))
+
+    def steps(self, run: str) -> dict[str, int]:
+        """How often each of the run's steps ran: a step whose result was found did not."""
+        wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+        names = {task["id"]: task["name"] for task in self.tasks(run)}
+        ran: dict[str, int] = {}
+        for entry in self._post("logs/filter", wanted):
+            if entry["message"] == "started" and entry["task_run_id"]:
+                name = names[entry["task_run_id"]]
+                ran[name] = ran.get(name, 0) + 1
+        return ran
+
+    def tasks(self, run: str) -> list[Mapping[str, Any]]:
+        """The run's task runs."""
+        found: list[Mapping[str, Any]] = self._post(
+            "task_runs/filter", {"task_runs": {"flow_run_id": {"any_": [run]}}}
+        )
+        return found
+
+    def question(self, run: str) -> tuple[str, Mapping[str, Any]]:
+        """What a suspended run asks: the text of its form and the form's schema."""
+        keys = self.run(run)["state"]["state_details"]["run_input_keyset"]
+        text, schema = (
+            ask("GET", f"{self.api}/flow_runs/{run}/input/{keys[part]}") for part in ("description", "schema")
+        )
+        return text, schema
+
+    def answer(self, run: str, **form: Any) -> str:
+        """Sends the form of a suspended run, or resumes it without; returns ACCEPT or REJECT."""
+        body = {"run_input": form} if form else {}
+        return str(self._post(f"flow_runs/{run}/resume", body)["status"])
+
+    def retry(self, run: str) -> None:
+        """What the button Retry does."""
+        state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the pages"}
+        self._set(run, state)
+
+    def cancel(self, run: str) -> None:
+        """What the button Cancel does."""
+        self._set(run, {"type": "CANCELLING", "name": "Cancelling"})
+
+    def _set(self, run: str, state: Mapping[str, Any]) -> None:
+        answer = self._post(f"flow_runs/{run}/set_state", {"state": state, "force": False})
+        assert answer["status"] == "ACCEPT", answer
+
+    def artifact(self, key: str) -> str:
+        """The newest artifact of that key."""
+        return str(ask("GET", f"{self.api}/artifacts/{key}/latest")["data"])
+
+    def _post(self, path: str, body: Mapping[str, Any]) -> Any:
+        return ask("POST", f"{self.api}/{path}", body)
+
+
+@contextmanager
+def serving(api: str, folder: Path, pipelines: Path) -> Iterator[Served]:
+    """A worker with a work pool of its own; what it and its runs write lies below `folder`."""
+    pool, home = f"pool-{folder.name}", folder / "home"
+    home.mkdir(parents=True)
+    (home / "pipelines").symlink_to(pipelines)
+    environment = os.environ | {
+        "PREFECT_API_URL": api,
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_HEARTBEAT_SECONDS": "2",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "MODELFLIGHT_HOME": str(home),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        # The worker starts `python`.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    command = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
+    with (folder / "worker.log").open("wb") as log:
+        worker = subprocess.Popen(
+            [sys.executable, *command], cwd=TOP, env=environment, stdout=log, stderr=subprocess.STDOUT
+        )
+        try:
+            _until_ready(api, pool, worker, folder / "worker.log")
+            yield Served(api, pool, home)
+        finally:
+            worker.terminate()
+            worker.wait(60)
+
+
+def _until_ready(api: str, pool: str, worker: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + _PATIENCE
+    while time.monotonic() < deadline and worker.poll() is None:
+        answer = request("GET", f"{api}/work_pools/{pool}")
+        if answer.is_success and answer.json()["status"] == "READY":
+            return
+        time.sleep(_PAUSE)
+    raise RuntimeError(f"The worker did not start:\n{log.read_text()[-4000:]}")
