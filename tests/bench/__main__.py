@@ -1,126 +1,40 @@
-"""Measures what Modelflight itself costs, and prints tables: `make bench`.
+"""Measures what Modelflight costs, beside what would be used instead: `make bench`, or
 
-CPU seconds are user and system time as the kernel accounts them, medians over several runs.
+python -m tests.bench [TOPIC ...]
 """
 
+import argparse
 import os
 import platform
-import resource
-import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
-from tests.repositories import EXAMPLE, Repositories
-
-RUNS = 5
-
-
-def cpu_seconds(*who: int) -> float:
-    usages = [resource.getrusage(each) for each in who]
-    return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-
-def command_cpu(*arguments: str) -> float:
-    before = cpu_seconds(resource.RUSAGE_CHILDREN)
-    subprocess.run([sys.executable, "-m", "deployments.cli", *arguments], check=True, capture_output=True)
-    return cpu_seconds(resource.RUSAGE_CHILDREN) - before
-
-
-def resident_megabytes() -> float:
-    for line in Path("/proc/self/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1]) / 1024
-    raise RuntimeError("no VmRSS in /proc/self/status")
-
-
-@contextmanager
-def counting_children(module: Any, name: str, counted: dict[str, float]) -> Iterator[None]:
-    """Adds the CPU seconds of the processes that a noun package's function starts to `counted[name]`."""
-    function: Callable[..., Any] = getattr(module, name)
-
-    def run(*args: Any, **kwargs: Any) -> Any:
-        before = cpu_seconds(resource.RUSAGE_CHILDREN)
-        try:
-            return function(*args, **kwargs)
-        finally:
-            counted[name] = counted.get(name, 0.0) + cpu_seconds(resource.RUSAGE_CHILDREN) - before
-
-    setattr(module, name, run)
-    try:
-        yield
-    finally:
-        setattr(module, name, function)
-
-
-def command_line() -> Table:
-    table = Table("command", "CPU seconds", "spread", "wanted", title=f"Command line, {RUNS} runs")
-    for name, arguments in (("--help", ("--help",)), ("check", ("check", str(EXAMPLE)))):
-        command_cpu(*arguments)  # fills the caches
-        measured = [command_cpu(*arguments) for _ in range(RUNS)]
-        spread = f"{min(measured):.2f} to {max(measured):.2f}"
-        table.add_row(f"modelflight {name}", f"{statistics.median(measured):.2f}", spread, "0.5")
-    return table
-
-
-def chain(folder: Path) -> Table:
-    os.environ["MODELFLIGHT_HOME"] = str(folder / "home")
-    os.environ["PREFECT_HOME"] = str(folder / "prefect")
-    os.environ["PREFECT_SERVER_ANALYTICS_ENABLED"] = "false"
-    os.environ["PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL"] = "CRITICAL"
-    os.environ["PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS"] = "180"
-    os.environ.pop("PREFECT_API_URL", None)
-    from prefect import flow
-
-    @flow
-    def nothing() -> None:
-        """Starts Prefect, so that its start is not counted."""
-
-    nothing()
-    memory = resident_megabytes()
-    import tasks.compile_notebook
-    import tasks.run_pipeline
-    from flows.release_model import release_model
-
-    repositories = Repositories(folder)
-    settings = (EXAMPLE / "modelflight.yaml").read_text()
-    repositories.push_example()
-    rows = []
-    for trees in range(10, 10 + RUNS):
-        changed = settings.replace("trees: 10", f"trees: {trees}").replace("tolerance: 0.01", "tolerance: 1")
-        repositories.push({"modelflight.yaml": changed.replace("minimum: 0.9", "minimum: 0.1")})
-        children: dict[str, float] = {}
-        before = cpu_seconds(resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-        with (
-            counting_children(tasks.compile_notebook, "compile_with_kale", children),
-            counting_children(tasks.run_pipeline, "run_here", children),
-        ):
-            release_model(repository=str(repositories.notebooks))
-        total = cpu_seconds(resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN) - before
-        rows.append((total - sum(children.values()), children["compile_with_kale"], children["run_here"]))
-    own, kale, steps = (statistics.median(column) for column in zip(*rows, strict=True))
-    table = Table("what", "measured", "wanted", title=f"Release of the example, {RUNS} runs")
-    table.add_row("the chain itself (Git included), CPU seconds", f"{own:.2f}", "3")
-    table.add_row("  Kale's compile in its process, CPU seconds", f"{kale:.2f}", "")
-    table.add_row("  the notebook's steps in theirs, CPU seconds", f"{steps:.2f}", "")
-    growth = resident_megabytes() - memory
-    table.add_row("memory beside Prefect (resident after all runs), MB", f"{growth:.0f}", "60")
-    return table
+TOPICS = ("command_line", "chain", "deploy", "start", "receiver")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench")
+    parser.add_argument("topics", nargs="*", metavar="TOPIC", help=f"{', '.join(TOPICS)}; all by default")
+    topics = parser.parse_args().topics or TOPICS
+    if unknown := set(topics) - set(TOPICS):
+        parser.error(f"no topic: {', '.join(sorted(unknown))}")
+    if len(topics) > 1:
+        for topic in topics:  # each in a process of its own: what one imports is no memory of the next
+            subprocess.run([sys.executable, "-m", "tests.bench", topic], check=True)
+        return
+    os.environ["GIT_CONFIG_GLOBAL"] = os.devnull
     console = Console()
-    console.print(f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}")
-    console.print(command_line())
+    busy = "/".join(f"{load:.1f}" for load in os.getloadavg())
+    console.print(
+        f"Python {platform.python_version()}, {os.cpu_count()} cores, {platform.machine()}, load {busy}"
+    )
     with tempfile.TemporaryDirectory(prefix="modelflight-bench-") as folder:
-        console.print(chain(Path(folder)))
+        console.print(import_module(f"tests.bench.{topics[0]}").measure(Path(folder)))
 
 
 if __name__ == "__main__":
