@@ -40,7 +40,8 @@ def step(
         @functools.wraps(function)
         def timed(*args: P.args, **kwargs: P.kwargs) -> R:
             started, began = datetime.now(UTC), time.monotonic()
-            outcome = "failed"
+            # Unless it ends by itself: cancelled, Ctrl-C.
+            outcome = "interrupted; tried again, the release goes on here"
             report("started", event="started")
             try:
                 result = function(*args, **kwargs)
@@ -49,6 +50,9 @@ def step(
             except ModelflightError as error:
                 again = ", which may pass" if error.retryable else ""
                 outcome = f"failed{again}: {error.what}"
+                raise
+            except Exception:
+                outcome = "failed"
                 raise
             finally:
                 report(outcome, event="ended")

@@ -70,6 +70,10 @@ def prefect_api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         patch.setenv("PREFECT_API_URL", address)
         # Results of one run must not be found by the next.
         patch.setenv("PREFECT_HOME", str(shared / "prefect-home"))
+        if "prefect" in sys.modules:
+            from prefect.context import refresh_global_settings_context
+
+            refresh_global_settings_context()
         yield address
     _drain_prefect()
     with (shared / "prefect.lock").open("w") as lock:

@@ -141,6 +141,6 @@ def failure(state: str, message: str, page: str) -> ModelflightError:
         "The release was cancelled." if cancelled else f"The release ended as {state.lower()}.",
         where=page,
         why=message,
-        next_step=f"{'' if cancelled else 'Look at the log of the run. '}Retry the run on its page, which goes "
-        "on where it stopped, or start the next attempt.",
+        next_step=("" if cancelled else "Look at the log of the run. ")
+        + "Retry the run on its page, which goes on where it stopped, or start the next attempt.",
     )

@@ -2,7 +2,8 @@
 
 `modelflight up` keeps a process (`warm.py`) that has imported everything, and names its socket in
 MODELFLIGHT_WARM. This program asks it to fork, passes signals on, and ends as the fork ends. Without it, or
-when it does not answer, this program becomes `python -m prefect.engine`.
+when it does not answer, this program starts `python -m prefect.engine` instead. What either leaves running is
+killed.
 
 Usage: python -I -m deployments.up.start_run
 """
@@ -17,7 +18,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from deployments.up.tied import end_with
+from deployments.up import tied
 
 VARIABLE = "MODELFLIGHT_WARM"
 STREAMS = 3  # standard input, output and error
@@ -93,14 +94,29 @@ def follow(connection: socket.socket) -> int:
     return int(SIZE.unpack(answer)[0]) if len(answer) == SIZE.size else -signal.SIGKILL
 
 
+def run_engine() -> int:
+    """Runs Prefect's engine in a process group of its own, and kills what it leaves; returns as `follow`."""
+    tie = [sys.executable, "-I", "-S", tied.__file__, str(os.getpid())]
+    engine = os.posix_spawn(
+        sys.executable, [*tie, sys.executable, "-m", "prefect.engine"], os.environ, setpgroup=0
+    )
+    for number in _FORWARDED:
+        signal.signal(number, lambda received, _: os.kill(engine, received))
+    os.waitid(os.P_PID, engine, os.WEXITED | os.WNOWAIT)  # its group keeps its name until it is reaped
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(engine, signal.SIGKILL)
+    return os.waitstatus_to_exitcode(os.waitpid(engine, 0)[1])
+
+
 def main() -> None:
-    """Runs the flow run that PREFECT__FLOW_RUN_ID names, in a fork or here."""
-    end_with(os.getppid(), signal.SIGKILL)
+    """Runs the flow run that PREFECT__FLOW_RUN_ID names, in a fork or in an engine of its own."""
+    tied.end_with(os.getppid(), signal.SIGKILL)
     try:
         connection = ask(Path(os.environ[VARIABLE]))
     except (OSError, KeyError):
-        os.execv(sys.executable, [sys.executable, "-m", "prefect.engine"])  # noqa: S606 - no shell is wanted
-    status = follow(connection)
+        status = run_engine()
+    else:
+        status = follow(connection)
     if status < 0:
         if -status != signal.SIGKILL:
             signal.signal(-status, signal.SIG_DFL)

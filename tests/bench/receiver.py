@@ -4,6 +4,7 @@ Prefect's server on SQLite, the receiver, and what sends the pushes share this m
 """
 
 import asyncio
+import contextlib
 import json
 import os
 import subprocess
@@ -26,12 +27,13 @@ from tests.repositories import TOP
 
 RATE = 50  # pushes a second
 SECONDS = 60
+PATIENCE = 10  # seconds; GitHub waits as long, Gitea half of it
 SECRET = "s3cr3t"
 
 
 @dataclass(frozen=True)
 class Sent:
-    """A push, and what it was answered with how many seconds after it was due."""
+    """A push, and what it was answered with how many seconds after it was due; status 0 is no answer."""
 
     commit: str
     status: int
@@ -61,7 +63,10 @@ async def send(port: int) -> list[Sent]:
         commit, (headers, body) = deliveries[number]
         due = began + number / RATE
         await asyncio.sleep(due - time.monotonic())
-        status, answer = await post(port, headers, body)
+        status, answer = 0, {}
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                status, answer = await post(port, headers, body)
         return Sent(commit, status, answer.get("runs", []), time.monotonic() - due)
 
     return await asyncio.gather(*(one(number) for number in range(len(deliveries))))
@@ -73,8 +78,10 @@ async def post(port: int, headers: dict[str, str], body: bytes) -> tuple[int, di
     lines = {"Host": "localhost", "Content-Length": str(len(body)), "Connection": "close", **headers}
     head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
     writer.write(f"POST /webhooks/notebooks HTTP/1.1\r\n{head}\r\n".encode() + body)
-    answered = await reader.read()
-    writer.close()
+    try:
+        answered = await reader.read()
+    finally:
+        writer.close()
     head_lines, _, content = answered.partition(b"\r\n\r\n")
     status = int(head_lines.split()[1])
     return status, json.loads(content) if status == 202 else {}
@@ -137,7 +144,7 @@ def measured(kind: Kind, folder: Path) -> dict[str, float]:
         runs = {run["parameters"]["commit"]: run["id"] for run in server.runs(deployment)}
     times = sorted(each.seconds * 1000 for each in sent)
     return {
-        "refused": sum(each.status != 202 for each in sent),
+        f"refused, or given up after {PATIENCE} s": sum(each.status != 202 for each in sent),
         "taken and lost": lost(sent, runs),
         "runs started (the rest was superseded)": len(runs),
         "answered within, median, ms": times[len(times) // 2],
@@ -148,7 +155,7 @@ def measured(kind: Kind, folder: Path) -> dict[str, float]:
 
 
 WANTED = {
-    "refused": "0",
+    f"refused, or given up after {PATIENCE} s": "0",
     "taken and lost": "0",
     "answered within, p99, ms": "500",
     "most resident memory, MB": "150",

@@ -2,20 +2,33 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.conftest import start_prefect
+import httpx
+
+from tests.conftest import _start_prefect
 from tests.deployments.receiver.running import Prefect
 
 
 @contextmanager
 def prefect(folder: Path) -> Iterator[Prefect]:
-    """A Prefect server on SQLite with a database of its own."""
-    pid, address = start_prefect(folder / "prefect")
+    """A Prefect server on SQLite with a database of its own, which has done what it does once."""
+    pid, address = _start_prefect(folder / "prefect")
     try:
+        _settle(address)
         yield Prefect(address)
     finally:
         os.killpg(pid, signal.SIGTERM)
         os.waitpid(pid, 0)
+
+
+def _settle(address: str) -> None:
+    """Waits until it takes what is written: a new one writes much itself, and refuses others."""
+    taken = 0
+    while taken < 20:
+        written = httpx.post(f"{address}/flows/", json={"name": "settled"}, timeout=60)
+        taken = taken + 1 if written.is_success else 0
+        time.sleep(0.1)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.fakes.fixtures import docker_config, object_store, one_object_store, registry  # noqa: F401
 from tests.infra.copying import NATIVE, NOBODY, RUNNABLE, Copying
 
 

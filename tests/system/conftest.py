@@ -6,10 +6,19 @@ import pytest
 
 from tests.system.fixtures.base import STARTED, testbed
 from tests.system.fixtures.kubernetes import *  # noqa: F403
+from tests.system.fixtures.picture import *  # noqa: F403
 from tests.system.fixtures.stage import *  # noqa: F403
 from tests.system.fixtures.surroundings import *  # noqa: F403
+from tests.system.fixtures.up import *  # noqa: F403
 
 __all__ = ["testbed"]
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Adds the option for pictures of pages."""
+    parser.addoption(
+        "--screenshots", metavar="DIR", help="leave the documentation's pictures of pages in DIR"
+    )
 
 
 @pytest.hookimpl(wrapper=True)

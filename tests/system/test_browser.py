@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.system.testbed.browser import Browser, OpenPage
+from tests.system.testbed.browser import Browser
 from tests.system.testbed.prefect_server import PrefectServer
 
 PATIENCE = 60_000  # milliseconds, for a busy machine
@@ -14,7 +14,7 @@ def test_the_page_of_a_flow_run_shows_its_artifacts(
     address = f"{prefect_server.address}/v2/runs/flow-run/{reported_run}?tab=Artifacts"
     with browser.open_page(address, tmp_path) as opened:
         opened.expect_text("Completed", "metrics", "verdict")
-        assert problems(opened, prefect_server) == []
+        assert opened.problems_besides(prefect_server.known_problems) == []
 
 
 @pytest.mark.parametrize(
@@ -27,11 +27,7 @@ def test_the_page_of_an_artifact_shows_what_is_in_it(
     address = f"{prefect_server.address}/v2/artifacts/artifact/{artifact['id']}"
     with browser.open_page(address, tmp_path) as opened:
         opened.expect_text(text)
-        assert problems(opened, prefect_server) == []
-
-
-def problems(opened: OpenPage, server: PrefectServer) -> list[str]:
-    return [problem for problem in opened.problems if not problem.startswith(server.known_problems)]
+        assert opened.problems_besides(prefect_server.known_problems) == []
 
 
 @pytest.mark.parametrize(

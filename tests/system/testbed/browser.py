@@ -1,12 +1,13 @@
 """A browser without a window: Debian's Chromium, driven by Playwright."""
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from playwright.sync_api import ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import ConsoleMessage, Error, Page, Request, expect, sync_playwright
 
 from tests.system.testbed.component import Component, answers
 from tests.system.testbed.ports import free_port
@@ -21,8 +22,12 @@ class OpenPage:
 
     def __post_init__(self) -> None:
         self.page.on("console", self._console)
-        self.page.on("pageerror", lambda error: self.problems.append(str(error)))
-        self.page.on("requestfailed", lambda sent: self.problems.append(f"{sent.url}: {sent.failure}"))
+        self.page.on("pageerror", lambda error: self.problems.append(f"{_script(error)}: {error}"))
+        self.page.on("requestfailed", self._request_failed)
+
+    def problems_besides(self, known: tuple[str, ...]) -> list[str]:
+        """What went wrong and does not begin with one of `known`."""
+        return [problem for problem in self.problems if not problem.startswith(known)]
 
     def expect_text(self, *texts: str, within: float = 60) -> None:
         """Waits until all of the texts are visible, `within` seconds.
@@ -54,9 +59,19 @@ class OpenPage:
     def _interrupted(self) -> bool:
         return any("net::ERR_NETWORK_CHANGED" in problem for problem in self.problems)
 
+    def _request_failed(self, sent: Request) -> None:
+        if sent.failure != "net::ERR_ABORTED":  # the page itself gives it up, for another page
+            self.problems.append(f"{sent.url}: {sent.failure}")
+
     def _console(self, said: ConsoleMessage) -> None:
         if said.type == "error":
             self.problems.append(f"{said.location['url']}: {said.text}")
+
+
+def _script(error: Error) -> str:
+    """The address of the script that an error was thrown in."""
+    found = re.search(r"\w+://[^\s()]+", error.stack or "")
+    return found[0] if found else ""
 
 
 class Browser(Component):

@@ -86,8 +86,10 @@ class Component(ABC):
         self.wait_for(self.is_ready, "ready")
         return self
 
-    def wait_for(self, condition: Callable[[], bool], what: str) -> None:
+    def wait_for(self, condition: Callable[[], bool], what: str, pause: float = 0.05) -> None:
         """Waits until `condition` holds while the program runs; `what` completes "is not ...".
+
+        It is looked at again after `pause` seconds.
 
         Raises:
             ComponentFailed: the program ended, or `ready_within` seconds passed.
@@ -103,7 +105,7 @@ class Component(ABC):
                 raise ComponentFailed(
                     f"{self.name} is not {what} after {self.ready_within:.0f} s.\n{self.log_tail()}"
                 )
-            time.sleep(0.05)
+            time.sleep(pause)
 
     def stop(self, within: float = 10) -> None:
         """Ends the program politely, and after `within` seconds by force."""

@@ -89,11 +89,16 @@ class Gitea(Component):
             f"aware of {repository}'s push",
         )
 
-    def add_webhook(self, repository: str, url: str, secret: str, *events: str) -> None:
-        """Has `events` sent to `url`, signed with `secret`; pushes when none are named."""
+    def add_webhook(self, repository: str, url: str, secret: str, *events: str) -> int:
+        """Has `events` sent to `url`, signed with `secret`; pushes when none are named. The webhook's id."""
         config = {"url": url, "content_type": "json", "secret": secret}
         hook = {"type": "gitea", "active": True, "config": config, "events": events or ["push"]}
-        self._call("POST", f"/repos/{USER}/{repository}/hooks", **hook)
+        identifier: int = self._call("POST", f"/repos/{USER}/{repository}/hooks", **hook)["id"]
+        return identifier
+
+    def send_test_delivery(self, repository: str, webhook: int) -> None:
+        """Sends a delivery that looks like a push, as the button *Test delivery* does."""
+        self._call("POST", f"/repos/{USER}/{repository}/hooks/{webhook}/tests")
 
     def add_deploy_key(self, repository: str, public_key: str, *, read_only: bool) -> None:
         """Lets the owner of a key (in OpenSSH's format) read one repository, or write to it as well."""

@@ -11,21 +11,12 @@ from tests.system.testbed.component import Component, answers
 from tests.system.testbed.ports import free_port
 
 
-class PrefectServer(Component):
-    """API, services and pages in one process.
+class PrefectApi(Component):
+    """A component that serves Prefect's API and pages."""
 
-    Args:
-        folder: its PREFECT_HOME, which nobody else uses.
-        database: what SQLAlchemy connects to; with a password that no argument of a process shows.
-    """
-
-    name = "prefect-server"
-    ready_within = 180  # 11 s on an idle machine: importing Prefect, then migrating an empty database
-
-    def __init__(self, folder: Path, database: str) -> None:
+    def __init__(self, folder: Path) -> None:
         super().__init__(folder)
         self.port = free_port()
-        self._database = database
 
     @property
     def address(self) -> str:
@@ -40,12 +31,21 @@ class PrefectServer(Component):
     @property
     def known_problems(self) -> tuple[str, ...]:
         """What a browser says about its pages in any case; each of its problems begins with an address."""
+        states = ("scheduled", "pending", "running", "paused", "completed")
         return (
             # They prepare for analytics before they read that it is off.
             "https://sr-client-cfg.amplitude.com/",
             # The tab's pictures are asked for beside their folder, /v2.
             f"{self.address}/favicon",
-            f"{self.address}/completed.svg",
+            *(f"{self.address}/{state}.svg" for state in states),
+            # The catalog of blocks has logos from elsewhere.
+            "https://cdn.sanity.io/",
+            "https://raw.githubusercontent.com/PrefectHQ/",
+            # The form of a block looks whether the name is free: 404 says yes.
+            f"{self.api}/block_types/slug/modelflight-",
+            # The graph of a run is still drawn when it is not shown any more.
+            f"{self.address}/v2/assets/flow-run-graph-",
+            f"{self.address}/v2/assets/vendor-pixi-",
         )
 
     def flow_run(self, identifier: str) -> Mapping[str, Any]:
@@ -58,6 +58,22 @@ class PrefectServer(Component):
         wanted = {"artifacts": {"flow_run_id": {"any_": [flow_run]}}}
         answer = httpx.post(f"{self.api}/artifacts/filter", json=wanted)
         return {artifact["key"]: artifact for artifact in answer.raise_for_status().json()}
+
+
+class PrefectServer(PrefectApi):
+    """API, services and pages in one process.
+
+    Args:
+        folder: its PREFECT_HOME, which nobody else uses.
+        database: what SQLAlchemy connects to; with a password that no argument of a process shows.
+    """
+
+    name = "prefect-server"
+    ready_within = 180  # 11 s on an idle machine: importing Prefect, then migrating an empty database
+
+    def __init__(self, folder: Path, database: str) -> None:
+        super().__init__(folder)
+        self._database = database
 
     def environment(self) -> Mapping[str, str]:
         return {

@@ -4,7 +4,6 @@ Tests and the playground share it: what a person tries is what the tests ran.
 """
 
 import json
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -16,11 +15,12 @@ from tests.system.testbed import images
 from tests.system.testbed.cluster import Cluster
 from tests.system.testbed.command import output
 from tests.system.testbed.git_source import SOURCE
-from tests.system.testbed.gitea import USER, Gitea
+from tests.system.testbed.gitea import Gitea
 from tests.system.testbed.kubernetes_api import named
 from tests.system.testbed.prefect_server import PrefectServer
 from tests.system.testbed.registry import Distribution
 from tests.system.testbed.versitygw import VersityGateway
+from tests.system.testbed.working_copy import WorkingCopy
 
 FLEET = Path(__file__).parents[1] / "fleet"
 EXAMPLE_REGISTRY = "registry.example.com"
@@ -72,24 +72,17 @@ class Stage:
         """Makes the bucket, the model server's image, and both repositories with the example in them."""
         self.object_store.bucket(BUCKET)
         web = images.with_busybox().push(f"{self.registry.address}/web")
+        replaced = {
+            f"{EXAMPLE_REGISTRY}/web": web,
+            EXAMPLE_REGISTRY: self.registry.address,
+            "../fleet.git": self.fleet,
+        }
         for name, content in (("notebooks", EXAMPLE), ("fleet", FLEET)):
-            shutil.copytree(content, self.folder / name)
-            for file in (self.folder / name).rglob("*.yaml"):
-                text = file.read_text().replace(f"{EXAMPLE_REGISTRY}/web", web)
-                text = text.replace(EXAMPLE_REGISTRY, self.registry.address)
-                file.write_text(text.replace("../fleet.git", self.fleet))
-            self.gitea.create_repository(name)
-            self._git(name, "init", "--quiet", "--initial-branch=main")
-            for setting, value in (("name", "Ada"), ("email", f"{USER}@example.com")):
-                self._git(name, "config", f"user.{setting}", value)
-            self._git(name, "remote", "add", "origin", self.gitea.clone_url(name))
-            self.push(name, f"The example's {name}")
+            self._copy(name).publish(content, replaced)
 
     def push(self, name: str, message: str) -> None:
         """Commits what was changed in a working copy, and pushes it."""
-        self._git(name, "add", "--all")
-        self._git(name, "commit", "--quiet", f"--message={message}")
-        self._git(name, "push", "--quiet", "--set-upstream", "origin", "main")
+        self._copy(name).push(message)
 
     def release(self, *arguments: str) -> Mapping[str, Any]:
         """Releases the example as a user does; what the command says, as JSON.
@@ -122,5 +115,5 @@ class Stage:
             },
         )
 
-    def _git(self, name: str, *arguments: str) -> str:
-        return output("git", *arguments, environment=self.gitea.git_environment(), folder=self.folder / name)
+    def _copy(self, name: str) -> WorkingCopy:
+        return WorkingCopy(self.folder / name, self.gitea, name)

@@ -36,6 +36,7 @@ def run_workflow(
     *,
     payload: Mapping[str, object] | None = None,
     secrets: Mapping[str, str] | None = None,
+    actions: Mapping[str, Path] | None = None,
 ) -> WorkflowRun:
     """Runs the workflows below `checkout`, a Git working copy, that listen to `event`.
 
@@ -47,6 +48,7 @@ def run_workflow(
         event: what happened to the repository.
         payload: the webhook's body.
         secrets: by name; the log shows none of their values.
+        actions: folders with what `OWNER/REPOSITORY@REF` has on GitHub, for steps that use actions in it.
     """
     with tempfile.TemporaryDirectory() as folder:
         kept = Path(folder) / "summaries"
@@ -61,6 +63,7 @@ def run_workflow(
             [
                 ACT.command("act"), event, "--platform=ubuntu-latest=-self-hosted", f"--eventpath={body}",
                 "--no-cache-server", *(f"--secret={name}" for name in secrets or {}),
+                *(f"--local-repository={name}={path}" for name, path in (actions or {}).items()),
             ],
             cwd=checkout,
             env={
