@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup demo lint types imports unit test test-system test-system-build playground bench build clean
+.PHONY: help setup demo lint types imports unit test test-worker test-system test-system-build playground bench build clean
 
 PYTHON ?= python3
 VENV := .venv/bin
@@ -57,9 +57,12 @@ imports: $(STAMP)  ## Check who imports whom
 
 unit: $(STAMP)  ## Run the tests
 	@echo "==> pytest"
-	@$(VENV)/python -m pytest -n 2 --dist worksteal
+	@$(VENV)/python -m pytest -n 2 --dist worksteal -m "not worker"
 
-test: lint types imports unit  ## Run all checks and tests
+test: lint types imports unit  ## Run all checks and tests but those with a worker or real parts
+
+test-worker: $(STAMP)  ## Run the tests whose releases run in Prefect's own worker, one by one
+	@$(VENV)/python -m pytest -m worker
 
 test-system: $(SYSTEM_STAMP)  ## Run the tests on real parts: Kubernetes, Flagger, registries, Git server (root, Go)
 	@$(SYSTEM) test

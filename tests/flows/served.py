@@ -1,15 +1,17 @@
 """Deployments of the release flow with a real process worker, and what a person does in Prefect's pages."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from tests.deployments.up.running import descendants, processes
 from tests.prefect_api import ask, request
 from tests.repositories import TOP, Repositories
 
@@ -95,6 +97,13 @@ class Served:
 
     def steps(self, run: str) -> dict[str, int]:
         """How often each of the run's steps ran: a step whose result was found did not."""
+        found, before = self._logged_steps(run), None
+        while found != before:  # records are sent every two seconds
+            time.sleep(3)
+            found, before = self._logged_steps(run), found
+        return found
+
+    def _logged_steps(self, run: str) -> dict[str, int]:
         wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
         names = {task["id"]: task["name"] for task in self.tasks(run)}
         ran: dict[str, int] = {}
@@ -134,8 +143,9 @@ class Served:
         self._set(run, {"type": "CANCELLING", "name": "Cancelling"})
 
     def _set(self, run: str, state: Mapping[str, Any]) -> None:
-        answer = self._post(f"flow_runs/{run}/set_state", {"state": state, "force": False})
-        assert answer["status"] == "ACCEPT", answer
+        answer = self._post(f"flow_runs/{run}/set_state", {"state": state, "force": True})
+        # Where no process has to be ended, Cancelled is set in place of what was asked for.
+        assert answer["status"] in ("ACCEPT", "REJECT"), answer
 
     def artifact(self, key: str) -> str:
         """The newest artifact of that key."""
@@ -145,23 +155,28 @@ class Served:
         return ask("POST", f"{self.api}/{path}", body)
 
 
+def worker_environment(api: str, folder: Path) -> dict[str, str]:
+    """What the worker whose files lie below `folder` is started with, and hands on to its runs."""
+    return os.environ | {
+        "PREFECT_API_URL": api,
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_WORKER_QUERY_SECONDS": "1",
+        "PREFECT_WORKER_HEARTBEAT_SECONDS": "2",
+        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
+        "MODELFLIGHT_HOME": str(folder / "home"),
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        # The worker starts `python`.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+
+
 @contextmanager
 def serving(api: str, folder: Path, pipelines: Path) -> Iterator[Served]:
     """A worker with a work pool of its own; what it and its runs write lies below `folder`."""
     pool, home = f"pool-{folder.name}", folder / "home"
     home.mkdir(parents=True)
     (home / "pipelines").symlink_to(pipelines)
-    environment = os.environ | {
-        "PREFECT_API_URL": api,
-        "PREFECT_HOME": str(folder / "prefect"),
-        "PREFECT_WORKER_QUERY_SECONDS": "1",
-        "PREFECT_WORKER_HEARTBEAT_SECONDS": "2",
-        "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-        "MODELFLIGHT_HOME": str(home),
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        # The worker starts `python`.
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-    }
+    environment = worker_environment(api, folder)
     command = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
     with (folder / "worker.log").open("wb") as log:
         worker = subprocess.Popen(
@@ -171,8 +186,21 @@ def serving(api: str, folder: Path, pipelines: Path) -> Iterator[Served]:
             _until_ready(api, pool, worker, folder / "worker.log")
             yield Served(api, pool, home)
         finally:
-            worker.terminate()
-            worker.wait(60)
+            _end(worker)
+
+
+def _end(worker: subprocess.Popen[bytes]) -> None:
+    """Ends the worker and its runs; Prefect's worker may wait for a run that nobody will end."""
+    runs = descendants(worker.pid)
+    worker.terminate()
+    try:
+        worker.wait(10)
+    except subprocess.TimeoutExpired:
+        worker.kill()
+        worker.wait()
+    for process in runs & set(processes()):
+        with suppress(ProcessLookupError):
+            os.kill(process, signal.SIGKILL)
 
 
 def _until_ready(api: str, pool: str, worker: subprocess.Popen[bytes], log: Path) -> None:

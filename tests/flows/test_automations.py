@@ -41,6 +41,8 @@ def release(model: str, does: str, repository: str = "r", commit: str = "c"):
         raise ValueError("the disk is full")
     return Completed(name=does, message="score 0.7 is worse")
 """
+pytestmark = pytest.mark.worker
+
 PATIENCE = 300
 
 

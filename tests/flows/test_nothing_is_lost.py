@@ -23,6 +23,8 @@ from tests.flows.test_sync_models import settings
 from tests.prefect_api import ask
 from tests.repositories import Repositories
 
+pytestmark = pytest.mark.worker
+
 PATIENCE = 240  # seconds; processes that import Prefect take ten on an idle machine
 SECRET = "s3cr3t"
 

@@ -36,6 +36,7 @@ def records(image: Any) -> list[dict[str, Any]]:
         return [json.loads(found) for found in referrers(images, image["digest"], MEDIA_TYPE)]
 
 
+@pytest.mark.worker
 def test_a_run_waits_without_a_process_and_a_yes_brings_the_model_into_the_fleet(
     served: Served, repositories: Repositories
 ) -> None:
@@ -65,6 +66,7 @@ def test_a_run_waits_without_a_process_and_a_yes_brings_the_model_into_the_fleet
     assert "Ada Lovelace" in served.artifact("small-approval")
 
 
+@pytest.mark.worker
 def test_a_no_ends_as_refused_with_the_reason(served: Served, repositories: Repositories) -> None:
     repositories.push_small(NEEDED)
     run = served.start(served.deploy(repositories))
@@ -75,6 +77,7 @@ def test_a_no_ends_as_refused_with_the_reason(served: Served, repositories: Repo
     assert repositories.releases() == []
 
 
+@pytest.mark.worker
 def test_a_run_that_is_resumed_without_an_answer_is_refused(
     served: Served, repositories: Repositories
 ) -> None:
@@ -90,6 +93,7 @@ def test_a_run_that_is_resumed_without_an_answer_is_refused(
     assert repositories.releases() == []
 
 
+@pytest.mark.worker
 def test_while_one_release_waits_a_newer_one_can_run_which_it_never_overwrites(
     served: Served, repositories: Repositories
 ) -> None:

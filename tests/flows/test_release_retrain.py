@@ -125,6 +125,7 @@ def test_the_versions_of_the_data_are_in_the_release_record_and_on_prefects_page
     assert {"input": f"data {data.address}/wine.csv", "version": 'etag "1"'} in json.loads(rows)
 
 
+@pytest.mark.worker
 def test_after_downtime_only_the_latest_missed_time_is_made_up_for(
     served: Served, repositories: Repositories
 ) -> None:

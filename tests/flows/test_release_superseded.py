@@ -22,6 +22,7 @@ def release(prefect_api: str, warm_home: Path, repositories: Repositories) -> Ca
     return run
 
 
+@pytest.mark.worker
 def test_a_burst_of_pushes_ends_with_the_newest_released_and_those_between_superseded(
     served: Served, repositories: Repositories
 ) -> None:

@@ -81,6 +81,7 @@ def eventually(path: Path, process: subprocess.Popen[bytes], cluster: Cluster) -
         time.sleep(0.1)
 
 
+@pytest.mark.worker
 def test_a_release_that_dies_with_its_pod_goes_on_in_another(
     cluster: Cluster,
     repositories: Repositories,
