@@ -18,7 +18,7 @@ from tests.repositories import Repositories
 SLUG = "modelflight-notebook-repository"
 SECRET = "the secret of this test's webhook"
 
-pytestmark = pytest.mark.xdist_group("up")
+pytestmark = pytest.mark.worker
 
 
 @pytest.fixture(scope="module")
