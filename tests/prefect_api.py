@@ -21,5 +21,5 @@ def request(method: str, address: str, body: object = None) -> httpx.Response:
 def ask(method: str, address: str, body: object = None) -> Any:
     """What the answer holds; raises when the request failed."""
     answer = request(method, address, body)
-    assert answer.is_success, (method, address, answer.status_code, answer.text)
+    answer.raise_for_status()
     return answer.json() if answer.content else None
