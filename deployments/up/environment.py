@@ -24,6 +24,13 @@ _COMMON = (
 _COMMON_BEGIN = ("LC_", "PYTHON", "VIRTUAL_ENV")
 # Of Prefect's server alone: the database's password, and what requests are checked with.
 _SERVERS = ("PREFECT_SERVER_", "PREFECT_API_DATABASE_", "PREFECT_REDIS_", "PREFECT_MESSAGING_")
+# Of any server of ours on SQLite.
+SERVER_SETTINGS = {
+    "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # seconds a statement; a busy machine needs more than 10
+    # Releases wait for one another. Marking each as late, after 15 seconds by default, keeps SQLite for up to
+    # a second, in which no push is taken.
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_AFTER_SECONDS": "120",
+}
 _QUIET = {"PREFECT_SERVER_ANALYTICS_ENABLED": "false", "DO_NOT_TRACK": "1"}
 
 
@@ -31,7 +38,7 @@ def server_environment(installation: Installation) -> dict[str, str]:
     """For Prefect's server; a setting of its own that the user made stays."""
     assert installation.server is not None  # noqa: S101 - it is not started otherwise
     own = {
-        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",  # seconds a statement; a busy machine needs more than 10
+        **SERVER_SETTINGS,
         # Leases of runs that go on must outlive a restart.
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # The pages' own origin, by whatever name or proxy they were reached.

@@ -126,7 +126,7 @@ def instead(server: Prefect, deployment: str, folder: Path) -> Iterator[Listenin
                 time.sleep(0.2)
         yield Listening(port, process.pid)
     finally:
-        process.terminate()
+        process.kill()  # told to end, it would first answer all that wait
         process.wait()
 
 

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import httpx
 
-from tests.conftest import _start_prefect
+from deployments.up.environment import SERVER_SETTINGS
+from tests.conftest import start_prefect
 from tests.deployments.receiver.running import Prefect
 
 
 @contextmanager
 def prefect(folder: Path) -> Iterator[Prefect]:
-    """A Prefect server on SQLite with a database of its own, which has done what it does once."""
-    pid, address = _start_prefect(folder / "prefect")
+    """A Prefect server on SQLite with a database of its own, set as by `modelflight up`."""
+    os.environ |= SERVER_SETTINGS
+    pid, address = start_prefect(folder / "prefect")
     try:
         _settle(address)
         yield Prefect(address)
