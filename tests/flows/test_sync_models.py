@@ -31,11 +31,14 @@ class Site:
     def __init__(self, name: str, repositories: Repositories) -> None:
         self.name = name
         self.repositories = repositories
+        self.run = ""
 
     def sync(self) -> Any:
         from flows.sync_models import sync_models
 
-        return sync_models(registration=self.name, return_state=True)
+        state = sync_models(registration=self.name, return_state=True)
+        self.run = str(state.state_details.flow_run_id)
+        return state
 
     def deployment(self, model: str) -> Any:
         from prefect.client.orchestration import get_client
@@ -84,14 +87,15 @@ class Site:
             client.set_flow_run_state(self.runs(model)[-1].id, state, force=True)
 
     def table(self) -> list[dict[str, str]]:
-        """What the newest sync left to look at."""
+        """What this site's newest sync left to look at; others have the same key."""
         import json
 
         from prefect.client.orchestration import get_client
 
         with get_client(sync_client=True) as client:
-            found = client.request("GET", "/artifacts/{key}/latest", path_params={"key": "sync-models"})
-        return json.loads(found.json()["data"])
+            wanted = {"artifacts": {"flow_run_id": {"any_": [self.run]}, "key": {"any_": ["sync-models"]}}}
+            (found,) = client.request("POST", "/artifacts/filter", json=wanted).json()
+        return json.loads(found["data"])
 
     def outcomes(self) -> dict[str, str]:
         return {row["model"]: row["outcome"] for row in self.table()}

@@ -222,9 +222,11 @@ def sleeper(tmp_path) -> tuple[Path, str]:
     return pipeline(tmp_path / "ir.yaml", a("train", cell, leaves=("model",))), token
 
 
+# Shells start what is in their background deaf to SIGINT, and it stays so.
 PARENT = """
-import sys, uuid
+import signal, sys, uuid
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.path.insert(0, sys.argv[3])
 from tasks.kubeflow.local_run import run_pipeline
 run_pipeline(Path(sys.argv[1]), uuid.UUID(sys.argv[4]), Path(sys.argv[2]), identity="i")
