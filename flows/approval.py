@@ -13,6 +13,7 @@ from prefect.input import RunInput
 from prefect.runtime import deployment, flow_run
 from pydantic import ConfigDict, Field
 
+from flows.at_rest import forget_process
 from flows.deploy_settings import DeploySettings
 from tasks.ask_approval import Question, ask_approval, record_answer
 from tasks.errors import InvalidInput
@@ -95,6 +96,7 @@ def _answer_in_prefect(question: Question) -> Approval:
     patience = DeploySettings.from_environment().approval
     found = _answer()
     if found is None:
+        forget_process(flow_run.id)
         # Prefect forgets at a retry which suspensions there were, but not their forms: each try has its own.
         suspend_flow_run(
             wait_for_input=ApprovalForm.with_initial_data(description=question.markdown),

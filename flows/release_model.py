@@ -6,6 +6,7 @@ from prefect import State, flow
 from pydantic import Field
 
 from flows.approval import check_answerable, objection, wait_for_approval
+from flows.at_rest import at_rest
 from flows.registered import registered
 from flows.resumptions import check_resumptions
 from flows.settings import Home
@@ -24,7 +25,13 @@ from tasks.run_pipeline import run_pipeline
 from tasks.settle_release import settle_release
 
 
-@flow(name="release-model", persist_result=True)
+@flow(
+    name="release-model",
+    persist_result=True,
+    on_failure=[at_rest],
+    on_crashed=[at_rest],
+    on_cancellation=[at_rest],
+)
 def release_model(
     repository: str,
     commit: str = "HEAD",

@@ -1,16 +1,19 @@
 """Deployments of the release flow with a real process worker, and what a person does in Prefect's pages."""
 
 import os
+import secrets
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from deployments.up.api import Api
+from deployments.up.start_run import VARIABLE
 from tests.deployments.up.running import descendants, processes
 from tests.prefect_api import ask, request
 from tests.repositories import TOP, Repositories
@@ -21,14 +24,16 @@ _PAUSE = 0.3
 
 @dataclass(frozen=True)
 class Served:
-    """A Prefect API with a worker that takes runs of the work pool `pool`; `home` is that of its runs."""
+    """A Prefect API with a worker that takes runs of the work pool `pool`."""
 
     api: str
     pool: str
-    home: Path
 
-    def deploy(self, repositories: Repositories, model: str = "small", **environment: str) -> str:
-        """A deployment of `model`, as `modelflight deploy` makes it; returns its id."""
+    def deploy(self, repositories: Repositories, home: Path, model: str = "small", **environment: str) -> str:
+        """A deployment of `model`, as `modelflight deploy` makes it; returns its id.
+
+        MODELFLIGHT_HOME of its runs is `home`.
+        """
         flow = self._post("flows/", {"name": "release-model"})["id"]
         body = {
             "name": f"{repositories.notebooks.parent.name}.{model}",
@@ -43,7 +48,7 @@ class Served:
             },
             "concurrency_limit": 1,
             "concurrency_options": {"collision_strategy": "ENQUEUE"},
-            "job_variables": {"env": environment},
+            "job_variables": {"env": {"MODELFLIGHT_HOME": str(home), **environment}},
             "tags": ["modelflight", f"model:{model}"],
         }
         return str(self._post("deployments/", body)["id"])
@@ -136,16 +141,20 @@ class Served:
     def retry(self, run: str) -> None:
         """What the button Retry does."""
         state = {"type": "SCHEDULED", "name": "AwaitingRetry", "message": "Retry from the pages"}
-        self._set(run, state)
+        answer = self._set(run, state)
+        assert answer["status"] == "ACCEPT", answer
 
     def cancel(self, run: str) -> None:
         """What the button Cancel does."""
-        self._set(run, {"type": "CANCELLING", "name": "Cancelling"})
+        answer = self._set(run, {"type": "CANCELLING", "name": "Cancelling"})
+        # Where no process has to be ended, Prefect sets Cancelled in place of what was asked for.
+        ended = answer["status"] == "REJECT" and answer["state"]["type"] == "CANCELLED"
+        assert ended or answer["status"] == "ACCEPT", answer
 
-    def _set(self, run: str, state: Mapping[str, Any]) -> None:
-        answer = self._post(f"flow_runs/{run}/set_state", {"state": state, "force": True})
-        # Where no process has to be ended, Cancelled is set in place of what was asked for.
-        assert answer["status"] in ("ACCEPT", "REJECT"), answer
+    def _set(self, run: str, state: Mapping[str, Any]) -> Mapping[str, Any]:
+        body = {"state": state, "force": True}
+        answer: Mapping[str, Any] = self._post(f"flow_runs/{run}/set_state", body)
+        return answer
 
     def artifact(self, key: str) -> str:
         """The newest artifact of that key."""
@@ -155,7 +164,7 @@ class Served:
         return ask("POST", f"{self.api}/{path}", body)
 
 
-def worker_environment(api: str, folder: Path) -> dict[str, str]:
+def _environment(api: str, folder: Path) -> dict[str, str]:
     """What the worker whose files lie below `folder` is started with, and hands on to its runs."""
     return os.environ | {
         "PREFECT_API_URL": api,
@@ -163,51 +172,71 @@ def worker_environment(api: str, folder: Path) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": "1",
         "PREFECT_WORKER_HEARTBEAT_SECONDS": "2",
         "PREFECT_RUNNER_POLL_FREQUENCY": "1",
-        "MODELFLIGHT_HOME": str(folder / "home"),
         "GIT_CONFIG_GLOBAL": os.devnull,
+        VARIABLE: str(folder / "warm" / "socket"),
         # The worker starts `python`.
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     }
 
 
 @contextmanager
-def serving(api: str, folder: Path, pipelines: Path) -> Iterator[Served]:
-    """A worker with a work pool of its own; what it and its runs write lies below `folder`."""
-    pool, home = f"pool-{folder.name}", folder / "home"
-    home.mkdir(parents=True)
-    (home / "pipelines").symlink_to(pipelines)
-    environment = worker_environment(api, folder)
-    command = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process"]
-    with (folder / "worker.log").open("wb") as log:
-        worker = subprocess.Popen(
-            [sys.executable, *command], cwd=TOP, env=environment, stdout=log, stderr=subprocess.STDOUT
+def serving(api: str, folder: Path) -> Iterator[Served]:
+    """A worker with a work pool of its own and a warm process, as `modelflight up` starts them.
+
+    What they write lies below `folder`.
+    """
+    pool, environment = f"pool-{secrets.token_hex(4)}", _environment(api, folder)
+    with closing(Api(api, None)) as prefect:
+        prefect.ensure_pool(pool)
+    with (
+        _part(["deployments.up.warm", environment[VARIABLE]], environment, folder / "warm.log") as warm,
+        _part(
+            ["prefect", "worker", "start", "--pool", pool, "--type", "process"],
+            environment,
+            folder / "worker.log",
+        ) as worker,
+    ):
+        _until(lambda: Path(environment[VARIABLE]).is_socket(), warm, folder / "warm.log")
+        _until(lambda: _is_ready(api, pool), worker, folder / "worker.log")
+        yield Served(api, pool)
+
+
+@contextmanager
+def _part(command: list[str], environment: Mapping[str, str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process, which is ended with all that it started."""
+    with log.open("wb") as file:
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command], cwd=TOP, env=environment, stdout=file, stderr=file
         )
-        try:
-            _until_ready(api, pool, worker, folder / "worker.log")
-            yield Served(api, pool, home)
-        finally:
-            _end(worker)
-
-
-def _end(worker: subprocess.Popen[bytes]) -> None:
-    """Ends the worker and its runs; Prefect's worker may wait for a run that nobody will end."""
-    runs = descendants(worker.pid)
-    worker.terminate()
     try:
-        worker.wait(10)
+        yield process
+    finally:
+        _end(process)
+
+
+def _end(part: subprocess.Popen[bytes]) -> None:
+    """Prefect's worker may wait for a run that nobody will end."""
+    started = descendants(part.pid)
+    part.terminate()
+    try:
+        part.wait(10)
     except subprocess.TimeoutExpired:
-        worker.kill()
-        worker.wait()
-    for process in runs & set(processes()):
+        part.kill()
+        part.wait()
+    for process in started & set(processes()):
         with suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
 
 
-def _until_ready(api: str, pool: str, worker: subprocess.Popen[bytes], log: Path) -> None:
+def _is_ready(api: str, pool: str) -> bool:
+    answer = request("GET", f"{api}/work_pools/{pool}")
+    return bool(answer.is_success and answer.json()["status"] == "READY")
+
+
+def _until(condition: Callable[[], bool], part: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + _PATIENCE
-    while time.monotonic() < deadline and worker.poll() is None:
-        answer = request("GET", f"{api}/work_pools/{pool}")
-        if answer.is_success and answer.json()["status"] == "READY":
+    while time.monotonic() < deadline and part.poll() is None:
+        if condition():
             return
         time.sleep(_PAUSE)
-    raise RuntimeError(f"The worker did not start:\n{log.read_text()[-4000:]}")
+    raise RuntimeError(f"It did not start:\n{log.read_text()[-4000:]}")

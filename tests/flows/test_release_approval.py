@@ -38,10 +38,10 @@ def records(image: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.worker
 def test_a_run_waits_without_a_process_and_a_yes_brings_the_model_into_the_fleet(
-    served: Served, repositories: Repositories
+    served: Served, warm_home: Path, repositories: Repositories
 ) -> None:
     repositories.push_small(NEEDED)
-    run = served.start(served.deploy(repositories))
+    run = served.start(served.deploy(repositories, warm_home))
     served.wait(run, "Suspended")
     assert repositories.releases() == []
     text, schema = served.question(run)
@@ -50,7 +50,7 @@ def test_a_run_waits_without_a_process_and_a_yes_brings_the_model_into_the_fleet
     assert "registry.example.com/models/wine:" in text
     assert "`apps/wine`" in text
     assert schema["properties"]["approve"]["default"] is False
-    trained = [path.stat().st_mtime_ns for path in served.home.glob("runs/*/run.json")]
+    trained = [path.stat().st_mtime_ns for path in warm_home.glob("runs/*/run.json")]
     assert served.steps(run)["run pipeline"] == 1
 
     assert served.answer(run, approve=True) == "REJECT"  # nobody's yes
@@ -59,7 +59,7 @@ def test_a_run_waits_without_a_process_and_a_yes_brings_the_model_into_the_fleet
     message = git(repositories.fleet, "log", "-1", "--format=%B", "main")
     assert "Approved-By: Ada Lovelace\n" in message
     assert "Approval-Reason: good enough" in message
-    assert [path.stat().st_mtime_ns for path in served.home.glob("runs/*/run.json")] == trained
+    assert [path.stat().st_mtime_ns for path in warm_home.glob("runs/*/run.json")] == trained
     steps = served.steps(run)
     assert steps.pop("check newest") == 2
     assert set(steps.values()) == {1}
@@ -67,9 +67,11 @@ def test_a_run_waits_without_a_process_and_a_yes_brings_the_model_into_the_fleet
 
 
 @pytest.mark.worker
-def test_a_no_ends_as_refused_with_the_reason(served: Served, repositories: Repositories) -> None:
+def test_a_no_ends_as_refused_with_the_reason(
+    served: Served, warm_home: Path, repositories: Repositories
+) -> None:
     repositories.push_small(NEEDED)
-    run = served.start(served.deploy(repositories))
+    run = served.start(served.deploy(repositories, warm_home))
     served.wait(run, "Suspended")
     served.answer(run, approve=False, name="Ada", reason="not on Mondays")
     state = served.wait(run, "Refused")
@@ -79,10 +81,10 @@ def test_a_no_ends_as_refused_with_the_reason(served: Served, repositories: Repo
 
 @pytest.mark.worker
 def test_a_run_that_is_resumed_without_an_answer_is_refused(
-    served: Served, repositories: Repositories
+    served: Served, warm_home: Path, repositories: Repositories
 ) -> None:
     repositories.push_small(NEEDED)
-    run = served.start(served.deploy(repositories, MODELFLIGHT_APPROVAL_HOURS="0.01"))
+    run = served.start(served.deploy(repositories, warm_home, MODELFLIGHT_APPROVAL_HOURS="0.01"))
     served.wait(run, "Suspended")
     served.answer(run)
     state = served.wait(run, "Refused")
@@ -95,10 +97,10 @@ def test_a_run_that_is_resumed_without_an_answer_is_refused(
 
 @pytest.mark.worker
 def test_while_one_release_waits_a_newer_one_can_run_which_it_never_overwrites(
-    served: Served, repositories: Repositories
+    served: Served, warm_home: Path, repositories: Repositories
 ) -> None:
     repositories.push_small(NEEDED)
-    deployment = served.deploy(repositories)
+    deployment = served.deploy(repositories, warm_home)
     first = served.start(deployment)
     served.wait(first, "Suspended")
     newer = repositories.push_small(NEEDED, score="score = 0.95")

@@ -127,10 +127,10 @@ def test_the_versions_of_the_data_are_in_the_release_record_and_on_prefects_page
 
 @pytest.mark.worker
 def test_after_downtime_only_the_latest_missed_time_is_made_up_for(
-    served: Served, repositories: Repositories
+    served: Served, warm_home: Path, repositories: Repositories
 ) -> None:
     repositories.push_small(SMALL_SETTINGS + "    schedule: {cron: '* * * * *', always: true}\n")
-    deployment = served.deploy(repositories)
+    deployment = served.deploy(repositories, warm_home)
     served.schedule(deployment, seconds=3, retrain=True)  # due more often than a run takes
     first = served.scheduled(deployment)
     state = served.wait(first, "Skipped")

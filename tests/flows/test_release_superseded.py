@@ -24,10 +24,10 @@ def release(prefect_api: str, warm_home: Path, repositories: Repositories) -> Ca
 
 @pytest.mark.worker
 def test_a_burst_of_pushes_ends_with_the_newest_released_and_those_between_superseded(
-    served: Served, repositories: Repositories
+    served: Served, warm_home: Path, repositories: Repositories
 ) -> None:
     commits = [repositories.push_small(score=f"score = 0.9{number}") for number in range(3)]
-    deployment = served.deploy(repositories)
+    deployment = served.deploy(repositories, warm_home)
     runs = [served.start(deployment, commit=commit) for commit in commits]
     for run in runs[:2]:
         state = served.wait(run, "Superseded")
@@ -35,7 +35,7 @@ def test_a_burst_of_pushes_ends_with_the_newest_released_and_those_between_super
     served.wait(runs[2], "Untracked")
     assert [set(served.steps(run)) for run in runs[:2]] == [{"check newest"}] * 2
     assert repositories.releases() == [f"small-{commits[2][:12]}-1"]
-    assert len(list(served.home.glob("runs/*/run.json"))) == 1
+    assert len(list(warm_home.glob("runs/*/run.json"))) == 1
 
 
 def test_what_is_superseded_before_it_is_fetched_says_by_what(

@@ -62,7 +62,7 @@ def cluster(
     pool = f"kubernetes-{secrets.token_hex(4)}"
     pods.make_work_pool(pool)
     secret = {**object_store.environment(), "DOCKER_CONFIG": str(docker_config.parent)}
-    return Cluster(Served(prefect_api, pool, tmp_path / "no-home"), secret, tmp_path)
+    return Cluster(Served(prefect_api, pool), secret, tmp_path)
 
 
 def run_in_readme(word: str) -> None:
