@@ -84,14 +84,25 @@ def reach_prefect(lines: StepLines) -> None:
         os.environ.setdefault(name, value)
     lines.begin("reach Prefect")
     from prefect.client.orchestration import get_client
+    from prefect.exceptions import PrefectHTTPStatusError
     from prefect.settings import get_current_settings
 
     address = get_current_settings().api.url
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
+            if problem is None:
+                client.api_version()  # its health, it tells to anybody
     except RuntimeError as error:
         problem = error
+    except PrefectHTTPStatusError as error:
+        if error.response.status_code in (401, 403):  # Prefect Cloud has no such route, and is no problem
+            raise PrefectUnreachable(
+                "The Prefect API does not accept the credential.",
+                where=redact(address or ""),
+                why=f"It answers {error.response.status_code} {error.response.reason_phrase}.",
+                next_step="Set PREFECT_API_AUTH_STRING or PREFECT_API_KEY to what it asks for.",
+            ) from None
     lines.end(redact(address) if address else "an API of its own; PREFECT_API_URL names another")
     if problem is not None:
         raise PrefectUnreachable(

@@ -23,7 +23,15 @@ def _address(value: str) -> str:
         raise ValueError(f"{error.what} {error.why} {error.next_step}") from None
 
 
+def _host(value: str) -> str:
+    # Of any other form no image's name would begin with it, and images would stay on the worker's machine.
+    if "/" in value or value != value.strip():
+        raise ValueError("Write host and port alone, without https:// and without a path.")
+    return value
+
+
 Address = Annotated[str, AfterValidator(_address)]
+Host = Annotated[str, AfterValidator(_host)]
 _NO_SECRET = SecretStr("")
 
 
@@ -116,7 +124,7 @@ class ImageRegistry(Block):
     _block_type_name = "Modelflight image registry"
     _block_type_slug = "modelflight-image-registry"
 
-    host: str = Field(description="Host and port as in the names of images: registry.example.com, ghcr.io.")
+    host: Host = Field(description="Host and port as in the names of images: registry.example.com, ghcr.io.")
     repository: str = Field(
         default="", description="A repository in it that doctor may begin an upload in: models/wine."
     )

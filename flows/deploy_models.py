@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from importlib import import_module
@@ -10,6 +11,7 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
+from prefect.exceptions import ObjectAlreadyExists
 from prefect.utilities.callables import parameter_schema
 
 from flows.blocks import BLOCKS, NotebookRepository
@@ -28,7 +30,7 @@ from tasks.deployment.desired import (
     standing,
 )
 from tasks.deployment.plan import Action, Do, plan_automations, plan_deployments
-from tasks.errors import InvalidInput, ModelflightError
+from tasks.errors import ModelflightError
 from tasks.keyring import holding
 from tasks.notebook.checkout import check_out
 from tasks.read_deployments import Found, read_deployments
@@ -51,14 +53,15 @@ class Deployed:
 def deploy_models(names: Collection[str] = (), *, prune: bool = False, dry_run: bool = False) -> Deployed:
     """Deploys the models of all registered notebook repositories, or of those named.
 
-    A repository that cannot be read keeps its deployments as they are. With `dry_run` nothing is changed.
+    A repository that cannot be read, or whose block cannot be used, keeps its deployments as they are. With
+    `dry_run` nothing is changed.
 
     Raises:
         InvalidInput: a name is none of a registered repository, or a setting cannot be used.
     """
     settings, pool = DeploySettings.from_environment(), work_pool()
     known = Registered.read()
-    chosen = _chosen(known.notebooks, names)
+    chosen, broken = known.chosen(names)
     always = standing(settings.sync_interval)
     # Prefect takes two seconds to tell of 200 deployments with schedules; Git is read meanwhile.
     with ThreadPoolExecutor(1) as thread:
@@ -69,6 +72,8 @@ def deploy_models(names: Collection[str] = (), *, prune: bool = False, dry_run: 
             wanted, problems = _read_repositories(chosen, pool)
         wanted += [each.deployment(_form(each.entrypoint), pool) for each in always]
         found = reading.result()
+    read = chosen.keys() - {problem.subject for problem in problems}
+    problems += [Problem(name, error) for name, error in broken.items()]
     unread = {problem.subject for problem in problems}
 
     def is_known(repository: str) -> bool:
@@ -81,20 +86,7 @@ def deploy_models(names: Collection[str] = (), *, prune: bool = False, dry_run: 
     ]
     if not dry_run:
         problems += _apply(found, actions, pool)
-    return Deployed(tuple(actions), tuple(problems), len(chosen) - len(unread))
-
-
-def _chosen(
-    registered: Mapping[str, NotebookRepository], names: Collection[str]
-) -> dict[str, NotebookRepository]:
-    if missing := [name for name in names if name not in registered]:
-        raise InvalidInput(
-            f"There is no notebook repository {missing[0]!r}.",
-            where="Prefect's blocks of the type Modelflight notebook repository",
-            why=f"Registered are: {', '.join(registered) or 'none'}.",
-            next_step="Register it in Prefect's pages (Blocks), or name another.",
-        )
-    return {name: block for name, block in registered.items() if not names or name in names}
+    return Deployed(tuple(actions), tuple(problems), len(read))
 
 
 def _read_repositories(
@@ -147,5 +139,6 @@ def _apply(found: Found, actions: Iterable[Action], pool: str) -> list[Problem]:
             return flows[name]
 
         if not found.has_work_pool:
-            client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
+            with suppress(ObjectAlreadyExists):  # a worker made it meanwhile
+                client.create_work_pool(WorkPoolCreate(name=pool, type="process"))
         return apply_deployments(client, actions, flow_id)

@@ -18,7 +18,7 @@ from flows.blocks import (
     KubernetesCluster,
     NotebookRepository,
 )
-from flows.registered import Registered, blocks
+from flows.registered import B, Registered, blocks
 from flows.settings import Home, work_pool
 from tasks.address import redact
 from tasks.artifacts.keep import check_store
@@ -48,30 +48,34 @@ class Finding:
 
 def examine(report: Callable[[str], None]) -> list[Finding]:
     """Tries everything that is registered, several at a time; never stops at the first failure."""
-    known = Registered.read()
-    tries = [("Prefect", _check_worker), *_tries(known)]
-    with holding(known.keyring), ThreadPoolExecutor(_AT_A_TIME) as pool:
+    tries = [("Prefect", _check_worker), *_tries()]
+    with holding(Registered.read().keyring), ThreadPoolExecutor(_AT_A_TIME) as pool:
         running = [
             pool.submit(copy_context().run, _tried, subject, attempt, report) for subject, attempt in tries
         ]
         return [each.result() for each in running]
 
 
-def _tries(known: Registered) -> Iterator[tuple[str, Callable[[], str]]]:
-    for name, notebooks in known.notebooks.items():
-        yield f"notebook repository {name}", partial(_check_notebooks, notebooks)
+def _tries() -> Iterator[tuple[str, Callable[[], str]]]:
+    yield from _of(NotebookRepository, "notebook repository", _check_notebooks)
+    for name, notebooks in blocks(NotebookRepository)[0].items():
         if notebooks.artifacts:
             yield f"artifact store of {name}", partial(_check_store, notebooks.artifacts)
-    for name, fleet in known.fleets.items():
-        yield f"fleet repository {name}", partial(_check_fleet, fleet)
-    for name, store in known.stores.items():
-        yield f"artifact store {name}", partial(_check_store, store)
-    for name, registry in known.registries.items():
-        yield f"image registry {name}", partial(_check_registry, registry)
-    for name, endpoint in blocks(KubeflowEndpoint).items():
-        yield f"Kubeflow {name}", partial(_check_kubeflow, endpoint)
-    for name, cluster in blocks(KubernetesCluster).items():
-        yield f"cluster {name}", partial(_check_cluster, cluster)
+    yield from _of(FleetRepository, "fleet repository", _check_fleet)
+    yield from _of(ArtifactStore, "artifact store", _check_store)
+    yield from _of(ImageRegistry, "image registry", _check_registry)
+    yield from _of(KubeflowEndpoint, "Kubeflow", _check_kubeflow)
+    yield from _of(KubernetesCluster, "cluster", _check_cluster)
+
+
+def _of(kind: type[B], called: str, check: Callable[[B], str]) -> Iterator[tuple[str, Callable[[], str]]]:
+    usable, broken = blocks(kind)
+    yield from ((f"{called} {name}", partial(check, block)) for name, block in usable.items())
+    yield from ((f"{called} {name}", partial(_tell, error)) for name, error in broken.items())
+
+
+def _tell(error: ModelflightError) -> str:
+    raise error
 
 
 def _tried(subject: str, attempt: Callable[[], str], report: Callable[[str], None]) -> Finding:

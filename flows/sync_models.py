@@ -8,7 +8,6 @@ from flows.compared import keep_mark, mark, read_deployed, read_ended, read_mark
 from flows.deploy_models import deploy_models
 from flows.registered import Registered
 from tasks.comparison import Comparison, Registration
-from tasks.errors import InvalidInput
 from tasks.find_heads import find_heads
 from tasks.find_missing import find_missing
 from tasks.finish_sync import finish_sync
@@ -27,7 +26,8 @@ def sync_models(registration: str | None = None) -> State[None]:
         registration: Name of a notebook repository's block; empty: all of them.
     """
     known = Registered.read()
-    chosen = _chosen(known, registration)
+    notebooks, broken = known.chosen([registration] if registration else [])
+    chosen = [Registration(name, block.address, block.branch) for name, block in notebooks.items()]
     with holding(known.keyring):
         heads, marks = find_heads(chosen), read_marks()
         deployed, ended = read_deployed(), read_ended()
@@ -36,7 +36,7 @@ def sync_models(registration: str | None = None) -> State[None]:
             for each in chosen
             if marks.get(each.name) != mark(each, heads.get(each.name), deployed[each.name], ended)
         ]
-        failures: dict[str, Exception] = {}
+        failures: dict[str, Exception] = {**broken}
         if moved:
             failures |= {
                 each.subject: each.error for each in deploy_models([each.name for each in moved]).problems
@@ -46,26 +46,13 @@ def sync_models(registration: str | None = None) -> State[None]:
         results = {name: _start(search) for name, search in searches}
     comparisons = [each for each in results.values() if isinstance(each, Comparison)]
     failures |= {name: each for name, each in results.items() if isinstance(each, Exception)}
+    # By names of registrations, and of deployments: `release-model/NAME.MODEL`.
+    failed = {subject.rpartition("/")[2].partition(".")[0] for subject in failures}
     for each in comparisons:
         name = each.registration.name
-        if name not in failures and each.models <= deployed[name].keys():
+        if name not in failed and each.models <= deployed[name].keys():
             keep_mark(name, mark(each.registration, each.head, deployed[name], ended))
     return finish_sync([each for each in chosen if each not in moved], heads, comparisons, failures)
-
-
-def _chosen(known: Registered, name: str | None) -> list[Registration]:
-    if name and name not in known.notebooks:
-        raise InvalidInput(
-            f"There is no notebook repository {name!r}.",
-            where="Prefect's blocks of the type Modelflight notebook repository",
-            why=f"Registered are: {', '.join(known.notebooks) or 'none'}.",
-            next_step="Register it in Prefect's pages (Blocks), or name another.",
-        )
-    return [
-        Registration(each, block.address, block.branch)
-        for each, block in known.notebooks.items()
-        if name in (each, None, "")
-    ]
 
 
 def _start(search: PrefectFuture[Comparison]) -> Comparison | Exception:

@@ -37,6 +37,8 @@ def _fits(wanted: list[str], parts: list[str]) -> bool:
         )
         if len(wanted) in readings:
             return True
+        if not readings:
+            break
     return False
 
 

@@ -10,14 +10,12 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.events.schemas.automations import Automation as PrefectAutomation
 from prefect.exceptions import ObjectNotFound
 
-from tasks.deployment.automations import Automation
+from tasks.deployment.automations import NOTIFIED, Automation
 from tasks.deployment.desired import SLUG, Deployment, Timetable
 from tasks.deployment.plan import FoundAutomation, FoundDeployment
 
 if TYPE_CHECKING:
     from prefect.client.orchestration.routes import ServerRoutes
-
-NOTIFIED = "modelflight"  # how the names of notification blocks begin that are told of releases
 
 _PAGE = 200  # Prefect's default for the most that a request may ask for
 _SORTED = ("after", "expect", "for_each")  # sets to Prefect

@@ -58,6 +58,7 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         docs_url=None,  # their pages load scripts from elsewhere
         redoc_url=None,
+        redirect_slashes=False,  # to whatever host the request names, and away from a proxy's TLS
         responses=declared(500),
     )
     answer_problems(app)

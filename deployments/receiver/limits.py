@@ -14,7 +14,8 @@ from starlette.requests import ClientDisconnect
 from deployments.receiver.problem import Refusal
 
 MOST_BODY = 5 * 1024 * 1024  # bytes of one delivery; GitHub's largest pushes have about three million
-_MOST_BODIES = 32 * 1024 * 1024  # bytes of those that are held
+_MOST_BODIES = 32 * 1024 * 1024  # bytes of those that are held, what is small of each not counted
+_SMALL = 64 * 1024  # bytes; most deliveries are, and find room whatever others send
 _BODY_WITHIN = 10.0  # seconds
 _PER_SECOND = 100.0  # deliveries of one source; a forge's is often the only one
 _BURST = 300.0
@@ -91,27 +92,32 @@ class Bodies:
         try:
             yield body
         finally:
-            self._held -= len(body)
+            self._held -= _counted(body)
 
     async def _read(self, request: Request) -> bytes:
         body = bytearray()
         try:
             async with asyncio.timeout(_BODY_WITHIN):
                 async for chunk in request.stream():
+                    self._held -= _counted(body)
                     body += chunk
-                    self._held += len(chunk)
+                    self._held += _counted(body)
                     if len(body) > MOST_BODY:
                         raise _too_large()
-                    if self._held > _MOST_BODIES:
+                    if self._held > _MOST_BODIES and _counted(body):
                         raise _too_many()
             return bytes(body)
         except BaseException as error:
-            self._held -= len(body)
+            self._held -= _counted(body)
             if isinstance(error, TimeoutError):
                 raise _too_slow() from None
             if isinstance(error, ClientDisconnect):
                 raise Refusal(400, "The body broke off.", "Send the delivery again.", close=True) from None
             raise
+
+
+def _counted(body: bytes | bytearray) -> int:
+    return max(0, len(body) - _SMALL)
 
 
 def _too_many() -> Refusal:

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import httpx
 
+from deployments.receiver.log import LOGGER
 from deployments.receiver.registrations import (
     BLOCK_TYPE,
     RELEASE_FLOW,
@@ -22,6 +23,7 @@ from deployments.receiver.registrations import (
 from deployments.receiver.settings import Settings
 from tasks.address import redact
 from tasks.errors import ModelflightError, PrefectUnreachable
+from tasks.pages import run_page
 
 PATIENCE = 4.0  # seconds for one call with its repetitions; Gitea waits five for our answer
 REST = 2.0  # seconds that an API which did not answer is left alone
@@ -113,31 +115,33 @@ class PrefectApi:
         if made is None:
             raise DeploymentGone("The deployment was removed.", where=str(deployment))
         run = UUID(made["id"])
-        return Run(run, f"{self._settings.pages}/runs/flow-run/{run}", status == 201)
+        return Run(run, run_page(self._settings.pages, run), status == 201)
 
     async def _ask(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> tuple[int, Any]:
         """The API's status and answer; for 404 that is None."""
         until, why = self._resting
         if time.monotonic() < until:
             raise self._unreachable(why)
-        problem = f"It did not answer within {PATIENCE:.0f} seconds."
+        problem = said = f"It did not answer within {PATIENCE:.0f} seconds."
         try:
             async with asyncio.timeout(PATIENCE):
                 for attempt in itertools.count():
                     try:
                         response = await self._client.request(method, self._settings.api + path, json=body)
                     except httpx.TransportError as error:
-                        problem = str(error) or type(error).__name__
+                        # Its message can name hosts; strangers are told of problems, too.
+                        problem, said = f"The connection failed: {type(error).__name__}.", str(error)
                         if attempt:  # the first can have met a connection that the API just closed
                             break
                         continue
                     if response.status_code not in _BUSY:
                         return response.status_code, self._content(response)
-                    problem = f"It answers {response.status_code} {response.reason_phrase}."
+                    problem = said = f"It answers {response.status_code} {response.reason_phrase}."
                     await asyncio.sleep(random.uniform(0.5, 1) * min(0.02 * 2**attempt, 0.1))  # noqa: S311
         except TimeoutError:
             pass
         self._resting = (time.monotonic() + REST, problem)
+        LOGGER.warning("Prefect does not answer", extra={"told": {"reason": redact(said)}})
         raise self._unreachable(problem)
 
     def _content(self, response: httpx.Response) -> Any:
@@ -148,8 +152,8 @@ class PrefectApi:
         if not response.is_success:
             raise ModelflightError(
                 "The Prefect API refuses what the receiver asks for.",
-                where=redact(f"{response.request.method} {response.request.url.path}"),
-                why=redact(f"{response.status_code} {response.reason_phrase}: {response.text[:500]}"),
+                where=redact(f"{response.request.method} {response.request.url.path}: {response.text[:500]}"),
+                why=f"It answers {response.status_code} {response.reason_phrase}.",
                 next_step="Give `modelflight deploy`: deployments of another version refuse parameters.",
             )
         try:

@@ -9,6 +9,7 @@ from uuid import UUID
 BLOCK_TYPE = "modelflight-notebook-repository"
 RELEASE_FLOW = "release-model"
 SYNC_DEPLOYMENT = "sync-models/sync-models"
+_HIDDEN = "********"  # what Prefect shows for a secret: a block that was copied can hold it, and all know it
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Registration:
         secrets = (data.get("webhook_secret") or "", data.get("previous_webhook_secret") or "")
         if not all(isinstance(each, str) for each in (name, address, branch, *secrets)):
             return None
-        return cls(name, address, branch, tuple(filter(None, secrets)))
+        return cls(name, address, branch, tuple(each for each in secrets if each not in ("", _HIDDEN)))
 
     def is_at(self, repository: str) -> bool:
         """Whether the address leads to `repository`, a forge's `group/name`.

@@ -1,14 +1,14 @@
 """What the environment says about the receiver."""
 
-import base64
 import os
 import ssl
 from dataclasses import dataclass, field
 from typing import Self
-from urllib.parse import urlsplit
 
+from deployments.authorization import authorization
 from tasks.address import redact
 from tasks.errors import InvalidInput
+from tasks.pages import pages
 
 
 @dataclass(frozen=True)
@@ -44,11 +44,11 @@ class Settings:
         root_path = os.environ.get("MODELFLIGHT_RECEIVER_ROOT_PATH", "").strip("/")
         return cls(
             api,
-            _for_people(os.environ.get("PREFECT_UI_URL") or api.removesuffix("/api")),
+            pages(api),
             os.environ.get("MODELFLIGHT_RECEIVER_HOST") or cls.host,
             _port(os.environ.get("MODELFLIGHT_RECEIVER_PORT") or str(cls.port)),
             f"/{root_path}" if root_path else "",
-            _authorization(),
+            authorization(),
             os.environ.get("PREFECT_API_SSL_CERT_FILE") or None,
         )
 
@@ -60,12 +60,6 @@ class Settings:
         return ssl.create_default_context(cafile=self.certificates) if self.certificates else True
 
 
-def _for_people(address: str) -> str:
-    """The address without a login, which an API behind a proxy can have; forges keep our answers."""
-    parts = urlsplit(address)
-    return parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl().rstrip("/")
-
-
 def _port(text: str) -> int:
     if not text.isdecimal() or not 0 < int(text) < 65536:
         raise InvalidInput(
@@ -74,19 +68,3 @@ def _port(text: str) -> int:
             next_step="Set it to a number between 1 and 65535.",
         )
     return int(text)
-
-
-def _authorization() -> str:
-    if key := os.environ.get("PREFECT_API_KEY", "").strip():  # files that keys are read from end with a line
-        # What a header cannot hold, messages would repeat.
-        if not (key.isascii() and key.isprintable()):
-            raise InvalidInput(
-                "The Prefect API's key cannot be sent.",
-                where="PREFECT_API_KEY",
-                why="It holds characters that no key has.",
-                next_step="Set it to the key alone.",
-            )
-        return f"Bearer {key}"
-    if auth := os.environ.get("PREFECT_API_AUTH_STRING"):
-        return f"Basic {base64.b64encode(auth.encode()).decode()}"
-    return ""

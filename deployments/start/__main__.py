@@ -16,6 +16,7 @@ from deployments.start.follow import start_run, wait_for
 from deployments.start.systems import System, this_system
 from deployments.verb import verb
 from tasks.errors import InvalidInput, ModelflightError
+from tasks.pages import is_run_page
 
 _CREDENTIALS = ("PREFECT_API_KEY", "PREFECT_API_AUTH_STRING")
 
@@ -49,7 +50,9 @@ def main(mode: str | None, repository: str, output: str, **inputs: Any) -> int:
         try:
             ending = _at_prefect(system, inputs) if chosen == "prefect" else _here(system, repository, inputs)
         except ModelflightError as error:
-            ending = Ending("failed", page=error.where if "://" in error.where else system.page, error=error)
+            ending = Ending(
+                "failed", page=error.where if is_run_page(error.where) else system.page, error=error
+            )
         if ending.error is not None:
             console.emit_error(ending.error, "text")
         console.emit(ending.document(), ending.text(), output)
@@ -78,6 +81,8 @@ def _at_prefect(system: System, inputs: dict[str, Any]) -> Ending:
         started = start_run(api, inputs["deployment"], commit, inputs["attempt"], console.show_progress)
         try:
             return wait_for(api, started, inputs["timeout"], console.show_progress)
+        except ModelflightError as error:
+            return Ending("failed", release_id=started.release_id, page=started.page, error=error)
         except KeyboardInterrupt:
             if inputs["cancel_on_abort"]:
                 signal.signal(signal.SIGTERM, signal.SIG_IGN)  # it comes soon

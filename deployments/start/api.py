@@ -1,6 +1,5 @@
 """Prefect's API, as far as starting a run and following it needs it: importing Prefect takes seconds."""
 
-import base64
 import json
 import os
 import ssl
@@ -11,8 +10,10 @@ from urllib.parse import quote
 
 import httpx
 
+from deployments.authorization import authorization
 from tasks.address import redact
 from tasks.errors import InvalidInput, ModelflightError, PrefectUnreachable
+from tasks.pages import pages, run_page
 from tasks.start import Start
 
 Document = dict[str, Any]
@@ -41,7 +42,7 @@ class PrefectApi:
         """The API that Prefect's own variables name.
 
         Raises:
-            InvalidInput: they name none.
+            InvalidInput: they name none, or a key that cannot be one.
         """
         address = os.environ.get("PREFECT_API_URL", "").strip()
         if not address.startswith(("http://", "https://")):
@@ -50,11 +51,8 @@ class PrefectApi:
                 where=f"PREFECT_API_URL={redact(address)}",
                 next_step="Set it to the API's address: https://prefect.example.com/api.",
             )
-        headers = {}
-        if key := os.environ.get("PREFECT_API_KEY"):
-            headers["Authorization"] = f"Bearer {key}"
-        elif auth := os.environ.get("PREFECT_API_AUTH_STRING"):
-            headers["Authorization"] = "Basic " + base64.b64encode(auth.encode()).decode()
+        credential = authorization()
+        headers = {"Authorization": credential} if credential else {}
         certificates = os.environ.get("PREFECT_API_SSL_CERT_FILE")
         return cls(
             address, headers, ssl.create_default_context(cafile=certificates) if certificates else True
@@ -138,8 +136,7 @@ class PrefectApi:
 
     def page(self, identifier: str) -> str:
         """The address of the run's page for people."""
-        pages = os.environ.get("PREFECT_UI_URL") or self.address.removesuffix("/api")
-        return f"{pages.rstrip('/')}/runs/flow-run/{identifier}"
+        return run_page(pages(self.address), identifier)
 
     def _filter(self, path: str, body: Document) -> Iterator[Document]:
         offset = 0

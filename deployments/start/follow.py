@@ -53,6 +53,13 @@ def start_run(api: PrefectApi, name: str, commit: str | None, attempt: int, show
     deployment = api.deployment(name)
     settings = deployment["parameters"]
     model = str(settings.get("model") or "")
+    if sha and not settings.get("repository"):
+        raise InvalidInput(
+            f"The deployment {name!r} releases no commits.",
+            where=name,
+            why="It has no repository.",
+            next_step="Give NAME.MODEL: the repository's name in Prefect and the model's name.",
+        )
     wanted = Start(UUID(deployment["id"]), str(settings["repository"]), sha, attempt) if sha else None
     run, new = api.create_run(deployment["id"], wanted)
     page = api.page(run["id"])

@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import ssl
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 
 import httpx
 
-from tasks.errors import InvalidInput
+from tasks.address import redact
+from tasks.deployment.automations import NOTIFIED
+from tasks.errors import InvalidInput, PrefectUnreachable
 
 _SECONDS = 5
 _PAGE = 200
@@ -32,7 +35,13 @@ class Api:
             headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
         elif key := os.environ.get("PREFECT_API_KEY"):
             headers["Authorization"] = f"Bearer {key}"
-        self._client = httpx.Client(base_url=address.rstrip("/"), headers=headers, timeout=_SECONDS)
+        certificates = os.environ.get("PREFECT_API_SSL_CERT_FILE")
+        self._client = httpx.Client(
+            base_url=address.rstrip("/"),
+            headers=headers,
+            timeout=_SECONDS,
+            verify=ssl.create_default_context(cafile=certificates) if certificates else True,
+        )
 
     def close(self) -> None:
         """Closes the connections."""
@@ -44,6 +53,21 @@ class Api:
             return self._client.get("/ready").is_success
         except httpx.HTTPError:
             return False
+
+    def check_credential(self) -> None:
+        """Asks what it does not tell to anybody, as it does whether it is ready.
+
+        Raises:
+            PrefectUnreachable: it does not accept the credential.
+        """
+        answer = self._client.get("/admin/version")
+        if answer.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN):
+            raise PrefectUnreachable(
+                "The Prefect API does not accept the credential.",
+                where=redact(str(self._client.base_url)),
+                why=f"It answers {answer.status_code} {answer.reason_phrase}.",
+                next_step="Set PREFECT_API_AUTH_STRING or PREFECT_API_KEY to what it asks for.",
+            )
 
     def ensure_pool(self, name: str) -> None:
         """Makes the process work pool, or corrects what its flow runs are run with.
@@ -101,6 +125,12 @@ class Api:
         """The registered notebook repositories, and when each was changed."""
         wanted = {"block_types": {"slug": {"any_": [_REPOSITORY]}}, "limit": _PAGE}
         return {block["name"]: block["updated"] for block in self._post("/block_documents/filter", wanted)}
+
+    def notified(self) -> frozenset[str]:
+        """The ids of the notification blocks that are to be told of releases."""
+        wanted = {"block_schemas": {"block_capabilities": {"all_": ["notify"]}}, "limit": _PAGE}
+        blocks = self._post("/block_documents/filter", wanted)
+        return frozenset(block["id"] for block in blocks if (block["name"] or "").startswith(NOTIFIED))
 
     def _post(self, path: str, document: Any) -> Any:
         return self._client.post(path, json=document).raise_for_status().json()

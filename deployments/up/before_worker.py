@@ -11,6 +11,7 @@ import httpx
 
 from deployments.up.api import Api
 from flows.settings import work_pool
+from tasks.address import redact
 from tasks.errors import InvalidInput
 
 
@@ -32,7 +33,7 @@ def main() -> None:
         try:
             resumed = before_worker(api, work_pool(), sys.argv[1])
         except (httpx.HTTPError, InvalidInput) as error:
-            sys.exit(f"{error}")
+            sys.exit(redact(str(error)))
     for name in resumed:
         sys.stdout.write(f"{name} was interrupted, and is scheduled again\n")
 

@@ -36,7 +36,8 @@ class Deploying:
     def __init__(self, api: Api, after: Part | None, environment: Mapping[str, str], log: Log) -> None:
         self.registered: Mapping[str, str] = {}
         self.tried = False
-        self._deployed: Mapping[str, str] | None = None
+        self._found: object = None
+        self._deployed: object = None  # of what was found
         self._api, self._after, self._environment, self._log = api, after, environment, log
         self._process: subprocess.Popen[bytes] | None = None
         self._answer: IO[bytes] | None = None
@@ -52,7 +53,8 @@ class Deploying:
             self._look_at = time.monotonic() + _LOOK_EVERY
             with suppress(httpx.HTTPError):
                 self.registered = self._api.registrations()
-                if self.registered != self._deployed:
+                self._found = (self.registered, self._api.notified())
+                if self._found != self._deployed:
                     self._start()
 
     def kill(self) -> None:
@@ -83,7 +85,7 @@ class Deploying:
         for line in _changes(answer.get("actions", ())):
             say(line)
         if status == 0:
-            self._failures, self._deployed = 0, self.registered
+            self._failures, self._deployed = 0, self._found
             return
         pause = _PAUSES[min(self._failures, len(_PAUSES) - 1)]
         self._failures += 1

@@ -43,6 +43,8 @@ def server_environment(installation: Installation) -> dict[str, str]:
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
         # The pages' own origin, by whatever name or proxy they were reached.
         "PREFECT_SERVER_UI_API_URL": "/api",
+        # What links in notifications begin with.
+        "PREFECT_UI_URL": installation.pages,
         # By default the pages are written into the installed package, which servers would share.
         "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(installation.prefect_home / "pages"),
         "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
@@ -81,14 +83,13 @@ def receiver_environment(installation: Installation) -> dict[str, str]:
         "MODELFLIGHT_RECEIVER_",
         "FORWARDED_ALLOW_IPS",
         "PREFECT_API_SSL_",
-        "PREFECT_UI_URL",
         "PREFECT_API_KEY",
     )
     given = {key: value for key, value in os.environ.items() if key.startswith(own)}
     return {
         **_common(),
         **given,
-        "PREFECT_UI_URL": os.environ.get("PREFECT_UI_URL") or installation.pages,
+        "PREFECT_UI_URL": installation.pages,
         "MODELFLIGHT_RECEIVER_HOST": installation.receiver.host,
         "MODELFLIGHT_RECEIVER_PORT": str(installation.receiver.port),
         **_client(installation),

@@ -58,6 +58,7 @@ def _installation(home: Path, server: Listener, receiver: Listener) -> Installat
         login = os.environ.get("PREFECT_API_AUTH_STRING") or None
         with closing(Api(named, login)) as api:
             if api.is_ready():
+                api.check_credential()
                 return Installation(home, named, None, receiver, work_pool(), login)
         if named.replace("//localhost", "//127.0.0.1") != f"{server.url}/api":
             raise PrefectUnreachable(

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.errors import InvalidInput
+from tasks.pages import pages
 
 _WILDCARDS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not bound to
 
@@ -104,7 +105,7 @@ class Installation:
     @property
     def pages(self) -> str:
         """Prefect's pages, as told to people."""
-        return self.server.shown if self.server else self.api.removesuffix("/api")
+        return pages(f"{self.server.shown}/api" if self.server else self.api)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from tasks.deployment.desired import HEARTBEAT, RELEASE_FLOW
 from tasks.release import Verdict
 
 PREFIX = "Modelflight: "
+NOTIFIED = "modelflight"  # how the names of notification blocks begin that are told of releases
 
 _STATE = "prefect.flow-run."
 _HEARTBEAT = f"{_STATE}heartbeat"
@@ -117,7 +118,7 @@ def notifications(blocks: Iterable[UUID]) -> Automation | None:
     names = [*map(_state_name, _TOLD), *_FAILURES]
     return Automation(
         name=f"{PREFIX}releases that did not go well",
-        description="Told to every notification block whose name begins with modelflight.",
+        description=f"Told to every notification block whose name begins with {NOTIFIED}.",
         trigger=_trigger("Reactive", expect=[f"{_STATE}{name}" for name in names]),
         actions=tuple(actions),
     )

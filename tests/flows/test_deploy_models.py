@@ -219,18 +219,44 @@ def test_a_broken_repository_keeps_its_deployments_and_holds_nobody_up(site: Sit
     second.push_small()
     NotebookRepository(address=str(second.notebooks)).save("second")
     NotebookRepository(address=str(tmp_path / "nowhere.git")).save("unreachable")
+    spoilt = NotebookRepository(address=str(second.notebooks))
+    spoilt.save("spoilt")
+    site.deploy_all(["spoilt"])
+    kept = site.server.deployment("spoilt.small")
+    spoilt.address = "https://ada:pa55@git.example.com/notebooks.git"  # as Prefect's form takes it
+    spoilt.save("spoilt", overwrite=True)
 
     command = [sys.executable, "-m", "deployments.cli", "deploy", "--output", "json"]
     done = subprocess.run(command, cwd=TOP, env=os.environ, capture_output=True, text=True, timeout=300)
     told = json.loads(done.stdout)
-    for name in ("second", "unreachable"):
+    for name in ("second", "unreachable", "spoilt"):
         NotebookRepository.delete(name)
 
     problems = {problem["name"]: problem["error"]["type"] for problem in told["problems"]}
-    assert problems == {site.name: "ConfigInvalid", "unreachable": "RepositoryRefused"}
+    assert problems == {
+        site.name: "ConfigInvalid", "unreachable": "RepositoryRefused", "spoilt": "InvalidInput"
+    }  # fmt: skip
     assert done.returncode == 2
+    assert "pa55" not in done.stdout + done.stderr
+    assert site.server.deployment("spoilt.small") == kept
     assert site.server.deployment("second.small")["parameters"]["repository"] == str(second.notebooks)
     assert site.deployment("wine") == before
+
+
+def test_a_work_pool_that_a_worker_makes_meanwhile_is_taken(site: Site, monkeypatch: pytest.MonkeyPatch):
+    import flows.deploy_models as module
+
+    read = module.read_deployments
+
+    def late(*arguments: Any) -> Any:
+        found = read(*arguments)
+        site.server.ask("work_pools/", {"name": "made-meanwhile", "type": "process"})
+        return found
+
+    monkeypatch.setenv("MODELFLIGHT_WORK_POOL", "made-meanwhile")
+    monkeypatch.setattr(module, "read_deployments", late)
+    site.push("wine")
+    assert site.deploy() == {"wine": "create"}
 
 
 def test_a_name_that_nobody_registered_is_told(site: Site):

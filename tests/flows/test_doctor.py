@@ -101,6 +101,18 @@ def test_every_failure_is_told_with_what_to_do(
         assert not any(secret in str(error) for secret in ("wrong", "guess", git.password))
 
 
+def test_a_block_that_prefects_form_took_and_ours_does_not_is_told_and_stops_no_other(saved: Any) -> None:
+    spoilt = FleetRepository(address="https://git.example.com/fleet.git")
+    spoilt.address = "https://ada:pa55@git.example.com/fleet.git"
+    name = saved(spoilt, "spoilt")
+    found = examined()
+    error = found[f"fleet repository {name}"].error
+    assert error is not None
+    assert "address: " in error.why
+    assert "pa55" not in str(error)
+    assert "Prefect" in found
+
+
 def test_a_token_is_no_argument_of_git(
     saved: Any, repositories: Repositories, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

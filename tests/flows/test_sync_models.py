@@ -25,6 +25,11 @@ def settings(**weights: int) -> dict[str, str]:
     return {"modelflight.yaml": "version: 1\nmodels:\n" + "".join(entries)}
 
 
+def scheduled(**weights: int) -> str:
+    """The same, with a schedule of the last of the models."""
+    return settings(**weights)["modelflight.yaml"] + '    schedule: {cron: "* * * * *"}\n'
+
+
 class Site:
     """A registered repository, and what Prefect has of it."""
 
@@ -277,8 +282,7 @@ def test_a_model_that_joins_is_deployed_and_started_and_one_that_leaves_is_not(r
 
 
 def test_runs_that_a_schedule_announces_are_no_releases(released):
-    text = settings(wine=1, rain=1)["modelflight.yaml"] + '    schedule: {cron: "* * * * *"}\n'
-    commit = released.repositories.push({"modelflight.yaml": text})
+    commit = released.repositories.push({"modelflight.yaml": scheduled(wine=1, rain=1)})
     released.sync()
     assert released.started("rain")[1:] == [commit]
 
@@ -294,6 +298,43 @@ def test_an_unreadable_file_fails_the_sync_until_it_is_repaired(released):
     assert released.sync().name == "Completed"
     assert released.started("wine")[1:] == [commit]
     assert len(released.started("rain")) == 1
+
+
+def test_a_block_that_cannot_be_used_fails_the_sync_and_holds_no_other_up(site):
+    from flows.blocks import NotebookRepository
+    from flows.sync_models import sync_models
+
+    commit = site.repositories.push({**settings(wine=1), "wine.ipynb": "1"})
+    spoilt = NotebookRepository(address="https://git.example.com/notebooks.git")
+    spoilt.address = "https://ada:pa55@git.example.com/notebooks.git"
+    spoilt.save(f"{site.name}-spoilt")
+    state = sync_models(return_state=True)
+    NotebookRepository.delete(f"{site.name}-spoilt")
+    assert state.name == "Failed"
+    assert f"{site.name}-spoilt: A block cannot be used" in state.message
+    assert site.started("wine") == [commit]
+
+
+def test_a_deployment_that_prefect_refused_to_change_is_changed_at_the_next_sync(released, monkeypatch):
+    import flows.sync_models as module
+    from flows.deploy_models import Deployed
+    from tasks.apply_deployments import Problem
+    from tasks.errors import ModelflightError
+
+    deploy = module.deploy_models
+
+    def refuse(names):
+        done = deploy(names, dry_run=True)
+        problems = [Problem(each.title, ModelflightError("refused")) for each in done.actions if each.changes]
+        return Deployed(done.actions, tuple(problems), done.repositories)
+
+    released.repositories.push({"modelflight.yaml": scheduled(wine=1, rain=1)})
+    monkeypatch.setattr(module, "deploy_models", refuse)
+    assert released.sync().name == "Failed"
+    assert released.deployment("rain").schedules == []
+    monkeypatch.setattr(module, "deploy_models", deploy)
+    assert released.sync().name == "Completed"
+    assert len(released.deployment("rain").schedules) == 1
 
 
 def test_a_name_that_nobody_registered_is_told_with_those_that_are(site):

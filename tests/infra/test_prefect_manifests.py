@@ -223,6 +223,14 @@ def test_all_parts_mean_the_same_prefect_work_pool_and_image(monkeypatch: pytest
     assert DEFAULTS["image"] == f"{IMAGE}:{version('modelflight')}"
 
 
+def test_links_lead_to_the_newer_pages_of_the_server() -> None:
+    said = {each["name"]: each.get("value") for each in SERVER["global"]["prefect"]["env"]}
+    address = f"https://{SERVER['ingress']['host']['hostname']}"
+    assert SERVER["server"]["uiConfig"]["prefectUiApiUrl"] == f"{address}/api"
+    receiver = environment(PODS["modelflight-receiver"])
+    assert said["PREFECT_UI_URL"] == receiver["PREFECT_UI_URL"] == f"{address}/v2"
+
+
 def test_the_servers_and_the_workers_prefect_is_the_locked_one() -> None:
     locked = version("prefect")
     assert SERVER["global"]["prefect"]["image"]["prefectTag"].split("-")[0] == locked

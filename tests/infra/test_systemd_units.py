@@ -114,7 +114,7 @@ def test_flow_runs_have_the_settings_of_modelflight_up(installation: Installatio
 
 def test_the_server_has_the_settings_of_modelflight_up(installation: Installation) -> None:
     wanted = server_environment(installation)
-    own = {name for name in wanted if name.startswith(("PREFECT_SERVER_", "DO_NOT"))}
+    own = {name for name in wanted if name.startswith(("PREFECT_SERVER_", "PREFECT_UI_URL", "DO_NOT"))}
     paths = {"PREFECT_SERVER_UI_STATIC_DIRECTORY"}
     found = SERVER.environment
     assert own <= set(found)

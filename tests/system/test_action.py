@@ -88,7 +88,7 @@ def test_a_job_releases_the_example_at_a_prefect_api(workflow: Workflow, up: Up)
 
     assert_released(workflow, run)
     [started] = [each for each in up.runs() if each["name"] == workflow.outputs["release-id"]]
-    assert workflow.outputs["run-url"] == f"{up.address}/runs/flow-run/{started['id']}"
+    assert workflow.outputs["run-url"] == f"{up.address}/v2/runs/flow-run/{started['id']}"
     assert "run pipeline" in run.log
 
 

@@ -1,18 +1,23 @@
 """Senders that want to take the receiver's time and memory."""
 
+import asyncio
 import contextlib
 import re
 import socket
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from fastapi import Request
 
+from deployments.receiver import limits
+from deployments.receiver.problem import Refusal
 from tests.deployments.receiver.conftest import Stage
 from tests.deployments.receiver.payloads import Pushed
 from tests.deployments.receiver.running import Receiver, receiving
@@ -181,6 +186,70 @@ def test_an_announced_length_that_is_no_number_is_refused(lonely: Receiver):
             assert status(connection).split()[1] in (b"400", b"413")
 
 
+def test_a_body_in_tiny_chunks_is_not_read_to_its_end(lonely: Receiver):
+    with connected(lonely) as connection:
+        connection.sendall(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + b"1\r\n \r\n" * 5000 + b"0\r\n\r\n")
+        assert b"400" in status(connection)
+
+
+@pytest.mark.parametrize(("size", "number"), [(1, 50), (300, 10_000)])
+def test_a_body_in_chunks_as_they_are_sent_is_read(lonely: Receiver, size: int, number: int):
+    chunk = b"%x\r\n%s\r\n" % (size, b" " * size)
+    with connected(lonely) as connection:
+        connection.sendall(HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n" + chunk * number)
+        connection.sendall(b"0\r\n\r\n")
+        assert b"503" in status(connection)  # there is no Prefect here
+
+
+def test_headers_are_not_longer_when_they_come_at_once(lonely: Receiver):
+    with connected(lonely) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * 5000 + b"\r\n")
+        assert b"400" in status(connection)
+
+
+def test_what_is_malformed_after_its_answer_ends_the_connection_without_a_traceback(lonely: Receiver):
+    with connected(lonely) as connection:
+        connection.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+        assert b"200" in connection.recv(65536)
+        connection.sendall(b"zz\r\n")
+        received(connection)
+    assert "Traceback" not in lonely.log.read_text()
+
+
+def sent(body: bytes, *, whole: bool) -> Request:
+    """A request of which the body has come so far."""
+    messages = iter([{"type": "http.request", "body": body, "more_body": not whole}])
+
+    async def receive() -> MutableMapping[str, Any]:
+        for message in messages:
+            return message
+        await asyncio.sleep(3600)
+        raise AssertionError
+
+    return Request({"type": "http", "headers": []}, receive)
+
+
+def test_small_deliveries_find_room_while_large_ones_take_it_all(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(limits, "_MOST_BODIES", 1_000_000)
+
+    async def read(bodies: limits.Bodies, request: Request) -> int:
+        async with bodies.read(request) as body:
+            return len(body)
+
+    async def send() -> None:
+        bodies = limits.Bodies()
+        slow = asyncio.create_task(read(bodies, sent(b" " * 1_000_000, whole=False)))
+        await asyncio.sleep(0)
+        with pytest.raises(Refusal, match="Too many deliveries"):
+            await read(bodies, sent(b" " * 200_000, whole=True))
+        assert await read(bodies, sent(b" " * 60_000, whole=True)) == 60_000
+        slow.cancel()
+        await asyncio.wait([slow])
+        assert await read(bodies, sent(b" " * 1_060_000, whole=True)) == 1_060_000
+
+    asyncio.run(send())
+
+
 def test_many_bodies_at_once_do_not_fill_the_memory(lonely: Receiver):
     with contextlib.ExitStack() as stack:
         connections = [stack.enter_context(connected(lonely)) for _ in range(60)]
@@ -256,3 +325,11 @@ def test_forms_are_refused_with_what_to_change(lonely: Receiver):
     answer = lonely.deliver("x", (headers | {"Content-Type": "application/x-www-form-urlencoded"}, body))
     assert answer.status_code == 415
     assert "application/json" in answer.json()["next_step"]
+
+
+def test_an_address_that_is_not_quite_right_leads_nowhere_else(lonely: Receiver):
+    headers, body = Pushed().by("gitlab")
+    answer = lonely.deliver("x/", (headers, body), Host="evil.example.com")
+    assert answer.status_code == 404
+    assert "location" not in answer.headers
+    assert "/webhooks/NAME" in answer.json()["next_step"]

@@ -168,6 +168,15 @@ def test_any_block_is_a_registration_or_none(data: dict[str, Any], name: str | N
         assert all(secret and isinstance(secret, str) for secret in registration.secrets)
 
 
+def test_what_prefect_shows_in_the_place_of_a_secret_is_none():
+    from prefect.utilities.names import obfuscate
+
+    shown = {"address": "https://forge.example.com/ci/notebooks.git", "webhook_secret": obfuscate("s3cr3t")}
+    registration = Registration.of_block({"name": "copied", "data": shown})
+    assert registration
+    assert registration.secrets == ()
+
+
 SIGNATURES = (
     "x-hub-signature-256",
     "x-hub-signature",

@@ -9,7 +9,7 @@ def test_a_login_in_prefects_address_is_not_in_what_people_see(monkeypatch: pyte
     monkeypatch.delenv("PREFECT_UI_URL", raising=False)
     settings = Settings.from_environment()
     assert settings.api == "https://ada:pa55@prefect.example.com:8443/flight/api"
-    assert settings.pages == "https://prefect.example.com:8443/flight"
+    assert settings.pages == "https://prefect.example.com:8443/flight/v2"
     assert "pa55" not in repr(settings)
 
 

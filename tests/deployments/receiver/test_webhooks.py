@@ -35,7 +35,8 @@ def test_a_push_starts_the_release_of_the_model_that_it_changed(stage: Stage, fo
     assert found["idempotency_key"] == (
         f"{stage.wine}:https://forge.example.com/git/ci/notebooks.git:{push.after}:1"
     )
-    assert run["url"] == f"{stage.prefect.address.removesuffix('/api')}/runs/flow-run/{run['flow_run_id']}"
+    pages = stage.prefect.address.removesuffix("api") + "v2"
+    assert run["url"] == f"{pages}/runs/flow-run/{run['flow_run_id']}"
 
 
 @pytest.mark.parametrize("forge", FORGES)

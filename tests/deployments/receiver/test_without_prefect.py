@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -34,6 +35,8 @@ def test_without_prefect_nothing_is_taken(lonely: Receiver):
     assert "sent again" in answer.json()["title"]
     # Where Prefect is, strangers need not know.
     assert "http://" not in answer.text
+    assert answer.json()["detail"] == "The connection failed: ConnectError."
+    assert "All connection attempts failed" in lonely.log.read_text()
     assert '"where": "http://127.0.0.1:9/api"' in lonely.log.read_text()
     assert httpx.get(f"{lonely.address}/health").status_code == 200
     assert httpx.get(f"{lonely.address}/ready").status_code == 503
@@ -81,27 +84,48 @@ def test_a_run_that_was_created_while_the_answer_was_lost_is_not_created_again(
 class _Page(BaseHTTPRequestHandler):
     """What a proxy shows in the place of Prefect."""
 
+    status = 200
+
     def do_GET(self) -> None:
-        self.send_response(200)
+        self.send_response(self.status)
         self.end_headers()
-        self.wfile.write(b"<html>Back soon</html>")
+        self.wfile.write(b"<html>Back soon: inner.example.com</html>")
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - as the base class has it
         pass
 
 
-def test_a_page_in_the_place_of_prefect_is_no_prefect(log: Path):
-    with HTTPServer(("127.0.0.1", 0), _Page) as server:
+@contextmanager
+def behind(page: type[_Page], log: Path) -> Iterator[Receiver]:
+    """A receiver that finds the page where it looks for Prefect."""
+    with HTTPServer(("127.0.0.1", 0), page) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
             with receiving(f"http://127.0.0.1:{server.server_port}/api", log) as receiver:
-                answer = receiver.deliver("notebooks", Pushed().by("github"))
+                yield receiver
         finally:
             server.shutdown()
             thread.join()
+
+
+def test_a_page_in_the_place_of_prefect_is_no_prefect(log: Path):
+    with behind(_Page, log) as receiver:
+        answer = receiver.deliver("notebooks", Pushed().by("github"))
     assert (answer.status_code, "retry-after" in answer.headers) == (503, True)
     assert "JSON" in answer.json()["detail"]
+
+
+def test_what_is_answered_in_the_place_of_prefect_is_for_the_log_alone(log: Path):
+    with behind(type("_Refusal", (_Page,), {"status": 400}), log) as receiver:
+        answers = [
+            receiver.deliver("notebooks", Pushed().by("github")),
+            httpx.get(f"{receiver.address}/ready"),
+        ]
+    assert [answer.status_code for answer in answers] == [502, 502]
+    assert [answer.json()["detail"] for answer in answers] == ["It answers 400 Bad Request."] * 2
+    assert "inner.example.com" not in "".join(answer.text for answer in answers)
+    assert "inner.example.com" in log.read_text()
 
 
 def _delivered_in_the_end(receiver: Receiver, push: Pushed) -> httpx.Response:

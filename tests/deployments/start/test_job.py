@@ -108,7 +108,7 @@ def test_a_job_follows_the_run_of_its_commit_and_tells_its_end(
     log, _ = process.communicate(timeout=120)
 
     assert process.returncode == 0, log
-    page = f"{deployment.api.removesuffix('/api')}/runs/flow-run/{run}"
+    page = f"{deployment.api.removesuffix('/api')}/v2/runs/flow-run/{run}"
     assert at_prefect.outputs == {
         "verdict": "promoted",
         "digest": f"sha256:{64 * 'a'}",

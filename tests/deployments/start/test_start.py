@@ -81,7 +81,7 @@ def test_what_a_release_came_to_is_told(deployment: Deployment) -> None:
         "fleet_commit": 40 * "f",
         "reasons": "",
         "gate": GATE,
-        "run_url": f"{deployment.api.removesuffix('/api')}/runs/flow-run/{run}",
+        "run_url": f"{deployment.api.removesuffix('/api')}/v2/runs/flow-run/{run}",
         "error": None,
     }
 
@@ -219,6 +219,14 @@ def test_another_flows_deployment_is_named_with_its_flow(prefect_api: str) -> No
         other.name = f"white wine/{other.name}"
         assert start(other, "--commit", COMMIT, "--no-follow").exit_code == 0
         assert len(other.runs()) == 1
+
+
+def test_a_deployment_that_releases_no_commits_is_not_started_for_one(deployment: Deployment) -> None:
+    ask("PATCH", f"{deployment.api}/deployments/{deployment.id}", {"parameters": {}})
+    result = start(deployment, "--commit", COMMIT)
+    assert result.exit_code == 2, result.output
+    assert "releases no commits" in document(result)["error"]["what"]
+    assert deployment.runs() == []
 
 
 def test_a_run_that_is_deleted_meanwhile_is_told_so(deployment: Deployment, prefect_api: str) -> None:

@@ -101,6 +101,7 @@ def test_what_is_no_answer_of_the_api_is_quoted(door: Door, answer: tuple[int, s
     [
         ({}, None),
         ({"PREFECT_API_KEY": "pnu_1"}, "Bearer pnu_1"),
+        ({"PREFECT_API_KEY": "pnu_1\n"}, "Bearer pnu_1"),
         (
             {"PREFECT_API_AUTH_STRING": "admin:päss"},
             f"Basic {base64.b64encode('admin:päss'.encode()).decode()}",
@@ -119,6 +120,16 @@ def test_the_credential_comes_from_prefects_variables(
     assert door.requests == [("/api/flow_runs/1", sent)]
 
 
+def test_a_key_that_no_header_can_hold_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:1/api")
+    monkeypatch.setenv("PREFECT_API_KEY", "pnu_1\nX: y")
+    monkeypatch.setattr(api, "_FIRST_PATIENCE", 0.0)
+    with pytest.raises(ModelflightError) as refused, PrefectApi.from_environment() as client:
+        client.deployment("notebooks.wine")
+    assert refused.value.where == "PREFECT_API_KEY"
+    assert "pnu_1" not in str(refused.value)
+
+
 @pytest.mark.parametrize("address", [None, "", "prefect.example.com/api", "https//prefect"])
 def test_an_address_is_needed(address: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
@@ -131,6 +142,6 @@ def test_an_address_is_needed(address: str | None, monkeypatch: pytest.MonkeyPat
 def test_the_page_is_beside_the_api_unless_prefect_says_where(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("PREFECT_UI_URL", raising=False)
     with PrefectApi("https://example.com/prefect/api/", {}) as client:
-        assert client.page("1") == "https://example.com/prefect/runs/flow-run/1"
+        assert client.page("1") == "https://example.com/prefect/v2/runs/flow-run/1"
         monkeypatch.setenv("PREFECT_UI_URL", "https://pages.example.com/")
         assert client.page("1") == "https://pages.example.com/runs/flow-run/1"
