@@ -44,6 +44,7 @@ def release(model: str, does: str, repository: str = "r", commit: str = "c"):
 pytestmark = pytest.mark.worker
 
 PATIENCE = 300
+PAGES = "https://prefect.example.com/v2"
 
 
 class Releases:
@@ -104,8 +105,7 @@ class Releases:
 @pytest.fixture(scope="module")
 def releases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Releases]:
     folder = tmp_path_factory.mktemp("automations")
-    # Silence is told a minute late unless told otherwise.
-    with own_prefect(folder, PREFECT_SERVER_EVENTS_EXPIRED_BUCKET_BUFFER="PT1S") as server:
+    with own_prefect(folder, PREFECT_UI_URL=PAGES) as server:
         started = Releases(server, folder)
         yield started
         started.kill_worker()
@@ -216,5 +216,5 @@ def test_notification_blocks_tell_of_releases_that_did_not_go_well(
     body = received[0]["body"]
     assert "model wine" in body
     assert "score 0.7 is worse" in body
-    assert f"/runs/flow-run/{run}" in body
+    assert f"{PAGES}/runs/flow-run/{run}" in body
     assert "the disk is full" in received[1]["body"]
