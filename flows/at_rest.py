@@ -9,6 +9,9 @@ from uuid import UUID
 
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.events import emit_event
+
+from tasks.deployment.automations import AT_REST
 
 
 def forget_process(flow_run: UUID | str) -> None:
@@ -20,5 +23,10 @@ def forget_process(flow_run: UUID | str) -> None:
 
 
 def at_rest(flow: Any, flow_run: FlowRun, state: Any) -> None:
-    """Hook for a flow run that failed, crashed or was cancelled."""
+    """Hook for a flow run that ended, in whatever way.
+
+    Its first heartbeat, sent by a thread, can reach Prefect after the end of a run that ends at once; with no
+    word after it, the run would be held for dead and scheduled again. The event takes the heartbeat's way.
+    """
     forget_process(flow_run.id)
+    emit_event(AT_REST, resource={"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"})

@@ -28,6 +28,7 @@ from tasks.settle_release import settle_release
 @flow(
     name="release-model",
     persist_result=True,
+    on_completion=[at_rest],
     on_failure=[at_rest],
     on_crashed=[at_rest],
     on_cancellation=[at_rest],

@@ -16,6 +16,8 @@ from tasks.release import Verdict
 PREFIX = "Modelflight: "
 NOTIFIED = "modelflight"  # how the names of notification blocks begin that are told of releases
 
+AT_REST = "modelflight.release.at-rest"  # the event of a run that ended, after its last heartbeat
+
 _STATE = "prefect.flow-run."
 _HEARTBEAT = f"{_STATE}heartbeat"
 _FAILURES = ("Failed", "TimedOut", "Crashed")
@@ -78,7 +80,7 @@ def resumed_zombies(silence: timedelta = 3 * HEARTBEAT) -> Automation:
             "Proactive",
             within=silence,
             after=[_HEARTBEAT],
-            expect=[_HEARTBEAT, *(f"{_STATE}{name}" for name in rested)],
+            expect=[_HEARTBEAT, AT_REST, *(f"{_STATE}{name}" for name in rested)],
         ),
         actions=(
             {

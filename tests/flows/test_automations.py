@@ -25,11 +25,12 @@ from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
 from prefect.runtime import flow_run
 from prefect.states import Completed
+from flows.at_rest import at_rest
 
 class Answer(RunInput):
     approve: bool = False
 
-@flow(name="release-model")
+@flow(name="release-model", on_failure=[at_rest])
 def release(model: str, does: str, repository: str = "r", commit: str = "c"):
     if does == "hang" and flow_run.run_count == 1:
         Path(os.environ["PIDS"]).write_text(str(os.getpid()))
@@ -130,10 +131,14 @@ def automate(releases: Releases) -> Iterator[Any]:
         releases.server.ask(f"automations/{each['id']}", method="DELETE")
 
 
-def test_a_release_that_dies_with_its_worker_goes_on(releases: Releases, automate: Any):
+def test_a_release_that_dies_with_its_worker_goes_on_and_one_that_failed_at_once_does_not(
+    releases: Releases, automate: Any
+):
     from tasks.deployment.automations import resumed_zombies
 
     automate(resumed_zombies(silence=timedelta(seconds=45)))
+    at_once = releases.start("fail")
+    releases.wait(at_once, "Failed")
     pids = releases.folder / "pids"
     run = releases.start("hang")
     deadline = time.monotonic() + PATIENCE
@@ -147,6 +152,7 @@ def test_a_release_that_dies_with_its_worker_goes_on(releases: Releases, automat
     found = releases.wait(run, "AwaitingRetry")
     print(f"noticed after {time.monotonic() - died:.0f} s")
     assert "No heartbeat for 45 s" in found["state"]["message"]
+    assert releases.wait(at_once, "Failed")["run_count"] == 1  # it was silent for longer
     releases.worker = releases.start_worker()
     assert releases.wait(run, "hang")["run_count"] == 2
     print(f"done after {time.monotonic() - died:.0f} s")
