@@ -29,4 +29,19 @@ def at_rest(flow: Any, flow_run: FlowRun, state: Any) -> None:
     word after it, the run would be held for dead and scheduled again. The event takes the heartbeat's way.
     """
     forget_process(flow_run.id)
-    emit_event(AT_REST, resource={"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"})
+    if flow_run.deployment_id:
+        emit_event(
+            AT_REST,
+            resource={"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"},
+            related=[  # by which the automation knows the runs that it watches
+                {
+                    "prefect.resource.id": f"prefect.flow.{flow_run.flow_id}",
+                    "prefect.resource.role": "flow",
+                    "prefect.resource.name": flow.name,
+                },
+                {
+                    "prefect.resource.id": f"prefect.deployment.{flow_run.deployment_id}",
+                    "prefect.resource.role": "deployment",
+                },
+            ],
+        )

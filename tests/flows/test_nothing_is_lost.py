@@ -34,8 +34,10 @@ import os
 
 from prefect import flow
 
+from flows.at_rest import at_rest
 
-@flow(name="release-model")
+
+@flow(name="release-model", on_completion=[at_rest], on_failure=[at_rest])
 def release_model(
     repository: str,
     commit: str = "HEAD",
