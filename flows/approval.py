@@ -6,7 +6,15 @@ from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
+from prefect import get_run_logger
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import (
+    FlowFilter,
+    FlowFilterName,
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateName,
+)
 from prefect.client.schemas.objects import FlowRunInput
 from prefect.flow_runs import suspend_flow_run
 from prefect.input import RunInput
@@ -16,6 +24,7 @@ from pydantic import ConfigDict, Field
 from flows.at_rest import forget_process
 from flows.deploy_settings import DeploySettings
 from tasks.ask_approval import Question, ask_approval, record_answer
+from tasks.deployment.desired import RELEASE_FLOW
 from tasks.errors import InvalidInput
 from tasks.gitops.message import one_line
 from tasks.release import Approval, GateDecision, ModelImage, ReleasePlan
@@ -23,6 +32,7 @@ from tasks.release import Approval, GateDecision, ModelImage, ReleasePlan
 # An automation ends the waiting in time, with an answer; where it does not run, Prefect's own end, which is a
 # failure, is to be far behind.
 _LONGEST = timedelta(days=365)
+_FOR_THE_AUTOMATION = timedelta(minutes=5)
 _KEY = "approval"
 
 Asker = Callable[[Question], Approval]
@@ -90,6 +100,24 @@ def wait_for_approval(plan: ReleasePlan, decision: GateDecision, image: ModelIma
 def objection(approval: Approval | None) -> str:
     """Why the release is refused; empty where nobody said no."""
     return approval.told if approval and not approval.granted else ""
+
+
+def end_overdue_approvals(spare: timedelta = _FOR_THE_AUTOMATION) -> None:
+    """Lets releases go on with no that wait for longer than they may, and `spare`.
+
+    That is the automation's to do, but Prefect forgets what falls due while its server is away.
+    """
+    latest = datetime.now(UTC) - DeploySettings.from_environment().approval - spare
+    suspended = FlowRunFilterState(name=FlowRunFilterStateName(any_=["Suspended"]))
+    with get_client(sync_client=True) as client:
+        waiting = client.read_flow_runs(
+            flow_filter=FlowFilter(name=FlowFilterName(any_=[RELEASE_FLOW])),
+            flow_run_filter=FlowRunFilter(state=suspended),
+        )
+        for run in waiting:
+            if run.state and run.state.timestamp < latest:
+                get_run_logger().info("nobody answered %s in time", run.name)
+                client.resume_flow_run(run.id)
 
 
 def _answer_in_prefect(question: Question) -> Approval:

@@ -4,6 +4,7 @@ from prefect import State, flow
 from prefect.futures import PrefectFuture
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows.approval import end_overdue_approvals
 from flows.compared import keep_mark, mark, read_deployed, read_ended, read_marks
 from flows.deploy_models import deploy_models
 from flows.registered import Registered
@@ -20,11 +21,13 @@ def sync_models(registration: str | None = None) -> State[None]:
     """Deploys and releases what is on the registered branches and was not released yet.
 
     What commits with `[skip release]` in their message changed, and models whose deployment is paused, are
-    left alone. A repository that cannot be read does not hold up the others; the run then ends as failed.
+    left alone. Releases that nobody answered in time are refused. A repository that cannot be read does not
+    hold up the others; the run then ends as failed.
 
     Args:
         registration: Name of a notebook repository's block; empty: all of them.
     """
+    end_overdue_approvals()
     known = Registered.read()
     notebooks, broken = known.chosen([registration] if registration else [])
     chosen = [Registration(name, block.address, block.branch) for name, block in notebooks.items()]

@@ -1,6 +1,7 @@
 """Heads against releases, with a real Prefect server, deployments and Git; no worker runs what is started."""
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -357,3 +358,23 @@ def test_the_blocks_token_opens_the_repository(site, home):
         ).save(site.name, overwrite=True)
         assert site.sync().name == "Completed"
     assert site.started("wine") == [commit]
+
+
+def test_what_nobody_answered_in_time_goes_on_though_the_automation_forgot_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+):
+    from prefect import flow
+    from prefect.states import Suspended
+
+    from flows.approval import end_overdue_approvals
+
+    monkeypatch.setenv("MODELFLIGHT_APPROVAL_HOURS", "1")
+    site.repositories.push(settings(small=1))
+    site.sync()
+    site.end("small", Suspended(timeout_seconds=36000))
+    site.sync()
+    assert site.runs("small")[-1].state_name == "Suspended"
+
+    in_an_hour = flow(end_overdue_approvals, name="sync")
+    in_an_hour(timedelta(hours=-1))
+    assert site.runs("small")[-1].state_name == "Resuming"
