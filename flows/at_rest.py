@@ -4,6 +4,7 @@ Prefect cancels a run through the process that it knows of, and still knows of i
 while it waits to be retried, the run would stay `Cancelling`, as nobody finds what is to be ended.
 """
 
+import time
 from typing import Any
 from uuid import UUID
 
@@ -12,6 +13,8 @@ from prefect.client.schemas.objects import FlowRun
 from prefect.events import emit_event
 
 from tasks.deployment.automations import AT_REST
+
+_BEHIND = 2  # seconds
 
 
 def forget_process(flow_run: UUID | str) -> None:
@@ -26,10 +29,12 @@ def at_rest(flow: Any, flow_run: FlowRun, state: Any) -> None:
     """Hook for a flow run that ended, in whatever way.
 
     Its first heartbeat, sent by a thread, can reach Prefect after the end of a run that ends at once; with no
-    word after it, the run would be held for dead and scheduled again. The event takes the heartbeat's way.
+    word after it, the run would be held for dead and scheduled again. The event takes the heartbeat's way,
+    some way behind: Prefect looks at two events at a time, and may be done with the later one first.
     """
     forget_process(flow_run.id)
     if flow_run.deployment_id:
+        time.sleep(_BEHIND)
         emit_event(
             AT_REST,
             resource={"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"},

@@ -240,7 +240,8 @@ def test_each_pushed_head_is_released_once_whatever_was_away(site: Site) -> None
     site.start_receiver()
     assert one.deliver(one.push()).status_code == 202
 
-    # The API is away, and the forge does not try again.
+    # The API is away, and the forge does not try again..
+    wait_for(lambda: len(site.released) >= len(one.heads) + len(other.heads), "the releases to run")
     site.kill("server")
     away = one.push()
     answer = one.deliver(away)
