@@ -128,10 +128,18 @@ class Served:
     def question(self, run: str) -> tuple[str, Mapping[str, Any]]:
         """What a suspended run asks: the text of its form and the form's schema."""
         keys = self.run(run)["state"]["state_details"]["run_input_keyset"]
-        text, schema = (
-            ask("GET", f"{self.api}/flow_runs/{run}/input/{keys[part]}") for part in ("description", "schema")
-        )
+        text, schema = (self._input(run, keys[part]) for part in ("description", "schema"))
         return text, schema
+
+    def _input(self, run: str, key: str) -> Any:
+        """Prefect keeps the form after it has let the run be suspended."""
+        deadline = time.monotonic() + _PATIENCE
+        while time.monotonic() < deadline:
+            answer = request("GET", f"{self.api}/flow_runs/{run}/input/{key}")
+            if answer.status_code != 404:
+                return answer.raise_for_status().json()
+            time.sleep(_PAUSE)
+        raise AssertionError(f"the run has no {key}")
 
     def answer(self, run: str, **form: Any) -> str:
         """Sends the form of a suspended run, or resumes it without; returns ACCEPT or REJECT."""

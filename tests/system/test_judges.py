@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tasks.oci.layout_images import LayoutImages
-from tests.repositories import FLEET
+from tests.repositories import FLEET, TOP
 from tests.system.testbed import judges
 from tests.system.testbed.command import CommandFailed, output
 from tests.system.testbed.judges import Environment, SigningKey
@@ -79,8 +79,9 @@ def schemas(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return judges.manifest_schemas(tmp_path_factory.mktemp("kubernetes") / "schemas")
 
 
-def test_the_fleet_template_is_what_kubernetes_takes(schemas: Path) -> None:
-    judges.validate_manifests(sorted(WINE.iterdir()), schemas)
+@pytest.mark.parametrize("folder", [WINE, TOP / "infra" / "prefect" / "manifests"], ids=["fleet", "prefect"])
+def test_what_is_applied_is_what_kubernetes_takes(folder: Path, schemas: Path) -> None:
+    judges.validate_manifests(sorted(folder.iterdir()), schemas)
 
 
 @pytest.mark.parametrize(

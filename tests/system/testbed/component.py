@@ -14,7 +14,7 @@ import httpx
 
 LOG_LINES = 20  # shown when a component fails
 
-# Memory before time: Go collects its garbage earlier, and glibc's malloc keeps less of what threads gave back.
+# Memory before time: Go collects its garbage earlier, and malloc has fewer heaps, each of which keeps some.
 _FRUGAL = {"GOGC": "50", "MALLOC_ARENA_MAX": "2"}
 
 
