@@ -23,5 +23,10 @@ def authorization() -> str:
             )
         return f"Bearer {key}"
     if auth := os.environ.get("PREFECT_API_AUTH_STRING"):
-        return f"Basic {base64.b64encode(auth.encode()).decode()}"
+        return basic(auth)
     return ""
+
+
+def basic(login: str) -> str:
+    """The same by a login, `user:password`."""
+    return f"Basic {base64.b64encode(login.encode()).decode()}"

@@ -60,16 +60,17 @@ def _newer(repository: str, branch: str, commit: CommitSha, model: str) -> str:
             return ""
         if not found.contains(commit):
             return f"branch {branch} has no commit {commit[:12]} any more; it is at {head[:12]}"
-        if skips_release(found.message(head)) or not _changed(found, commit, model):
-            return ""
-        return f"branch {branch} is at {head[:12]} by now, which has another version of {model}"
+        change = "" if skips_release(found.message(head)) else _change(found, commit, model)
+        return f"branch {branch} is at {head[:12]} by now, which has {change}" if change else ""
 
 
-def _changed(found: History, commit: CommitSha, model: str) -> bool:
+def _change(found: History, commit: CommitSha, model: str) -> str:
     before, after = (found.read(each, FILE_NAME) for each in (commit, found.head))
     try:
         names = {each.name for each in parse_project(after or "", FILE_NAME).models}
         changed = changed_models(before, after or "", found.changed_files(commit, found.head))
     except ConfigInvalid:
-        return False  # nothing can be released of it
-    return model in changed or model not in names
+        return ""  # nothing can be released of it
+    if model not in names:
+        return f"no {model} any more"
+    return f"another version of {model}" if model in changed else ""

@@ -1,6 +1,5 @@
 """What `modelflight up` asks Prefect's API itself; by plain HTTP, as importing Prefect takes seconds."""
 
-import base64
 import json
 import os
 import ssl
@@ -11,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from deployments.authorization import authorization, basic
 from tasks.address import redact
 from tasks.deployment.automations import NOTIFIED
 from tasks.errors import InvalidInput, PrefectUnreachable
@@ -30,15 +30,11 @@ class Api:
     """
 
     def __init__(self, address: str, login: str | None) -> None:
-        headers = {}
-        if login:
-            headers["Authorization"] = f"Basic {base64.b64encode(login.encode()).decode()}"
-        elif key := os.environ.get("PREFECT_API_KEY"):
-            headers["Authorization"] = f"Bearer {key}"
+        credential = basic(login) if login else authorization()
         certificates = os.environ.get("PREFECT_API_SSL_CERT_FILE")
         self._client = httpx.Client(
             base_url=address.rstrip("/"),
-            headers=headers,
+            headers={"Authorization": credential} if credential else {},
             timeout=_SECONDS,
             verify=ssl.create_default_context(cafile=certificates) if certificates else True,
         )

@@ -50,6 +50,7 @@ def test_a_release_whose_process_was_killed_goes_on_and_trains_once_more_at_most
     repositories.push_small(train=f"{wait}model = {{'weight': weight}}")
     run = served.start(served.deploy(repositories, warm_home, SCENE=str(tmp_path)))
     eventually(lambda: pid.exists() and pid.read_text(), "the training")
+    eventually(lambda: served.steps(run).get("run pipeline"), "the word of it")
     os.kill(int(pid.read_text()), signal.SIGKILL)
     served.wait(run, "Crashed")
 

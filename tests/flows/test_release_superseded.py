@@ -140,6 +140,9 @@ def test_what_the_fleet_carries_already_goes_on_to_its_end(
     assert checked(1) == ""
     assert "another version of small" in checked(2)
 
+    repositories.push({"modelflight.yaml": SMALL_SETTINGS.replace("name: small", "name: other")})
+    assert "no small any more" in checked(2)
+
 
 def test_without_a_branch_an_older_commit_is_released_on_purpose(
     release: Callable[..., Any], repositories: Repositories
