@@ -14,9 +14,6 @@ import httpx
 
 LOG_LINES = 20  # shown when a component fails
 
-# Memory before time: Go collects its garbage earlier, and malloc has fewer heaps, each of which keeps some.
-_FRUGAL = {"GOGC": "50", "MALLOC_ARENA_MAX": "2"}
-
 
 class ComponentFailed(Exception):
     """A component died, or was not ready in time; the message ends with the last lines of its log."""
@@ -75,7 +72,7 @@ class Component(ABC):
                 stdout=log,
                 stderr=log,
                 cwd=self.folder,
-                env={**_FRUGAL, **os.environ, **self.environment()},
+                env={**os.environ, **self.environment()},
                 process_group=0,  # Ctrl-C reaches the testbed alone, which stops its components in order
             )
         return self
