@@ -30,11 +30,13 @@ def at_rest(flow: Any, flow_run: FlowRun, state: Any) -> None:
 
     Its first heartbeat, sent by a thread, can reach Prefect after the end of a run that ends at once; with no
     word after it, the run would be held for dead and scheduled again. The event takes the heartbeat's way,
-    some way behind: Prefect looks at two events at a time, and may be done with the later one first.
+    some way behind: Prefect looks at two events at a time, and may be done with the later one first. Of what
+    crashed or was cancelled the worker tells, some time after its last heartbeat.
     """
     forget_process(flow_run.id)
     if flow_run.deployment_id:
-        time.sleep(_BEHIND)
+        if state.is_completed() or state.is_failed():
+            time.sleep(_BEHIND)
         emit_event(
             AT_REST,
             resource={"prefect.resource.id": f"prefect.flow-run.{flow_run.id}"},

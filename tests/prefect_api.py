@@ -8,14 +8,22 @@ import httpx
 _PATIENCE = 120  # seconds
 
 
+class Patient(httpx.HTTPTransport):
+    """On SQLite Prefect's server refuses a second writer, and is asked again."""
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """The answer."""
+        deadline = time.monotonic() + _PATIENCE
+        while (answer := super().handle_request(request)).status_code == 503 and time.monotonic() < deadline:
+            answer.close()
+            time.sleep(0.1)
+        return answer
+
+
 def request(method: str, address: str, body: object = None) -> httpx.Response:
-    """The answer; on SQLite a server refuses a second writer, and is asked again."""
-    deadline = time.monotonic() + _PATIENCE
-    while True:
-        answer = httpx.request(method, address, json=body, timeout=_PATIENCE)
-        if answer.status_code != 503 or time.monotonic() > deadline:
-            return answer
-        time.sleep(0.1)
+    """The answer."""
+    with httpx.Client(transport=Patient(), timeout=_PATIENCE) as client:
+        return client.request(method, address, json=body)
 
 
 def ask(method: str, address: str, body: object = None) -> Any:

@@ -64,15 +64,18 @@ class Served:
         schedule = {"schedule": rule, "active": True, "parameters": parameters}
         self._post(f"deployments/{deployment}/schedules", [schedule])
 
-    def scheduled(self, deployment: str) -> str:
-        """The first run that a schedule made."""
-        wanted = {"flow_runs": {"deployment_id": {"any_": [deployment]}}, "sort": "EXPECTED_START_TIME_ASC"}
+    def scheduled(self, deployment: str, state: str) -> str:
+        """The first run that a schedule made and that has come to a state with this name."""
+        wanted = {
+            "flow_runs": {"deployment_id": {"any_": [deployment]}, "state": {"name": {"any_": [state]}}},
+            "sort": "EXPECTED_START_TIME_ASC",
+        }
         deadline = time.monotonic() + _PATIENCE
         while time.monotonic() < deadline:
             if found := self._post("flow_runs/filter", wanted):
                 return str(found[0]["id"])
             time.sleep(_PAUSE)
-        raise AssertionError("no run was scheduled")
+        raise AssertionError(f"no scheduled run was {state}")
 
     def pause(self, deployment: str) -> None:
         """Stops the deployment's schedule."""

@@ -132,8 +132,7 @@ def test_after_downtime_only_the_latest_missed_time_is_made_up_for(
     repositories.push_small(SMALL_SETTINGS + "    schedule: {cron: '* * * * *', always: true}\n")
     deployment = served.deploy(repositories, warm_home)
     served.schedule(deployment, seconds=3, retrain=True)  # due more often than a run takes
-    first = served.scheduled(deployment)
-    state = served.wait(first, "Skipped")
+    run = served.scheduled(deployment, "Skipped")
     served.pause(deployment)
-    assert "waits already" in state["message"]
-    assert "run pipeline" not in served.steps(first)
+    assert "waits already" in served.run(run)["state"]["message"]
+    assert "run pipeline" not in served.steps(run)

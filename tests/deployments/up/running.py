@@ -14,6 +14,7 @@ from typing import Any
 
 import httpx
 
+from tests.prefect_api import Patient
 from tests.repositories import TOP
 
 TIED = TOP / "deployments" / "up" / "tied.py"  # also lets it hear SIGINT when pytest does not
@@ -104,7 +105,7 @@ class Up:
         user, _, password = login.partition(":")
         auth = httpx.BasicAuth(user, password) if login else None
         address = f"http://127.0.0.1:{self.port}/api"
-        return httpx.Client(base_url=address, auth=auth, timeout=30, trust_env=False)
+        return httpx.Client(base_url=address, auth=auth, timeout=30, transport=Patient())
 
     def part(self, *words: str) -> int:
         """The process of the part whose command line has the words."""
