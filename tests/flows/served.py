@@ -98,6 +98,12 @@ class Served:
             time.sleep(_PAUSE)
         raise AssertionError(f"wanted {names}, found {state['name']}: {state['message']}\n{self.log(run)}")
 
+    def has_left(self, run: str) -> bool:
+        """Whether the worker is done with the run: after a crash it may set its state twice."""
+        event = {"name": ["prefect.worker.executed-flow-run"]}
+        wanted = {"filter": {"event": event, "related": {"id": [f"prefect.flow-run.{run}"]}}}
+        return bool(self._post("events/filter", wanted)["events"])
+
     def log(self, run: str) -> str:
         """What the run logged."""
         wanted = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}

@@ -52,8 +52,8 @@ def test_a_release_whose_process_was_killed_goes_on_and_trains_once_more_at_most
     eventually(lambda: pid.exists() and pid.read_text(), "the training")
     eventually(lambda: served.steps(run).get("run pipeline"), "the word of it")
     os.kill(int(pid.read_text()), signal.SIGKILL)
-    # The worker says so twice; after the first time it would overwrite the retry.
-    eventually(lambda: "infrastructure exited" in (served.run(run)["state"]["message"] or ""), "the crash")
+    served.wait(run, "Crashed")
+    eventually(lambda: served.has_left(run), "the end of the worker's part")
 
     served.retry(run)
 

@@ -56,6 +56,13 @@ def descendants(process: int) -> set[int]:
     return found - {process}
 
 
+def _command(process: int) -> list[str]:
+    try:
+        return Path(f"/proc/{process}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return []
+
+
 class Up:
     """One `modelflight up`; `document` is what it printed when it was ready."""
 
@@ -108,12 +115,12 @@ class Up:
         return httpx.Client(base_url=address, auth=auth, timeout=30, transport=Patient())
 
     def part(self, *words: str) -> int:
-        """The process of the part whose command line has the words."""
-        for process in descendants(self.process.pid):
-            with suppress(OSError):
-                command = Path(f"/proc/{process}/cmdline").read_bytes().decode().split("\0")
-                if all(word in command for word in words):
-                    return process
+        """The process of the part whose command line has the words; its forks have them, too."""
+        found = {each for each in descendants(self.process.pid) if set(words) <= set(_command(each))}
+        parents = processes()
+        for process in found:
+            if parents.get(process) not in found:
+                return process
         raise AssertionError(f"no process with {words}")
 
     def interrupt(self) -> int:
