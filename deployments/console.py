@@ -53,8 +53,8 @@ def parts(error: ModelflightError) -> dict[str, str]:
 
 
 def columns(rows: Sequence[Mapping[str, str]]) -> list[str]:
-    """The lines of a table without its header, indented."""
-    cells = [list(row.values()) for row in rows]
+    """The lines of a table, its header first, indented."""
+    cells = [list(rows[0]), *(list(row.values()) for row in rows)]
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
     return [
         "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip()

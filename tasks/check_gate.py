@@ -1,4 +1,4 @@
-"""Compares the new model with the fixed limit and with the model that serves."""
+"""Compares the new model with the fixed limits and with the model that serves."""
 
 from prefect.artifacts import create_table_artifact
 
@@ -37,8 +37,7 @@ def check_gate(
         create_table_artifact,
         key=f"{plan.model.name}-gate",
         table=describe(decision),
-        description=f"# Gate: {'go' if decision.passed else 'refused'}\n\nRelease {code(plan.release_id)}. "
-        f"For {code(decision.metric)}, {decision.better} is better."
+        description=f"# Gate: {'go' if decision.passed else 'refused'}\n\nRelease {code(plan.release_id)}."
         + (f" The champion is {code(decision.champion_image)}" if decision.champion_image else ""),
     )
     return decision

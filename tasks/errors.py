@@ -94,7 +94,7 @@ class StepFailed(ModelflightError):
 
 
 class MetricInvalid(ModelflightError):
-    """The run finished, but the gate's metric is missing or is no finite number."""
+    """The run finished, but a metric of the gate is missing or is no finite number."""
 
 
 class ModelMissing(ModelflightError):

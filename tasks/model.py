@@ -19,7 +19,9 @@ from pydantic import (
     Field,
     PlainSerializer,
     ValidationInfo,
+    ValidatorFunctionWrapHandler,
     WithJsonSchema,
+    WrapValidator,
     field_validator,
 )
 from pydantic_core import PydanticKnownError
@@ -178,8 +180,8 @@ class Environment(_Strict):
     )
 
 
-class Gate(_Strict):
-    """What a new model must reach to be released."""
+class Criterion(_Strict):
+    """What a new model must reach in one metric to be released."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -213,8 +215,28 @@ class Gate(_Strict):
 
     @property
     def limit(self) -> float | None:
-        """The fixed limit in the gate's direction."""
+        """The fixed limit in the metric's direction."""
         return self.minimum if self.better == "higher" else self.maximum
+
+
+def _criteria(value: object, validate: ValidatorFunctionWrapHandler) -> list[Criterion]:
+    """A list of criteria, or the one that is written without a list.
+
+    A union would put the names of its types into the locations of problems.
+    """
+    criteria: list[Criterion] = (
+        validate(value) if isinstance(value, list) else [Criterion.model_validate(value)]
+    )
+    return criteria
+
+
+Gate = Annotated[
+    list[Criterion],
+    Field(min_length=1),
+    WrapValidator(
+        _criteria, json_schema_input_type=Criterion | Annotated[list[Criterion], Field(min_length=1)]
+    ),
+]
 
 
 class Fleet(_Strict):
@@ -272,7 +294,9 @@ class Model(_Strict):
         description="Addresses of the data it is trained on, https:// or s3://; a schedule retrains when one "
         "of them has a new version.",
     )
-    gate: Gate
+    gate: Gate = Field(
+        description="What a new model must reach: one metric, or a list of which every one counts."
+    )
     image: ImageName = Field(description="Image repository without tag or digest, as the fleet names it.")
     fleet: Fleet
     rollout: Rollout | None = None
@@ -289,7 +313,10 @@ class Model(_Strict):
 
 
 class Project(_Strict):
-    """All of `modelflight.yaml`; that names are unique is the loader's to check, as it knows their lines."""
+    """All of `modelflight.yaml`.
+
+    That no name and no metric of a gate stands twice is the loader's to check, as it knows their lines.
+    """
 
     version: Literal[1]
     models: list[Model] = Field(min_length=1)

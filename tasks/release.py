@@ -118,23 +118,42 @@ class TrainedModel:
 
 
 @dataclass(frozen=True)
-class GateDecision:
-    """The challenger's metric held against the fixed limit and the champion.
+class MetricComparison:
+    """One metric of the challenger held against the fixed limit and the champion's.
 
     `limit` is the minimum (or the maximum where lower is better); `reasons` is empty when it passed.
-    `replaces` is the image reference as the fleet carried it, and `champion_image` is too, unless nothing
-    served yet.
     """
 
     metric: str
     better: str
     challenger: float
     champion: float | None
-    champion_image: str | None
     limit: float | None
     tolerance: float
     reasons: tuple[str, ...]
+
+    @property
+    def outcome(self) -> str:
+        """`go`, or why it is refused."""
+        return "refused: " + "; ".join(self.reasons) if self.reasons else "go"
+
+
+@dataclass(frozen=True)
+class GateDecision:
+    """Whether the challenger may go on: every metric has to pass.
+
+    `replaces` is the image reference as the fleet carried it, and `champion_image` is too, unless nothing
+    served yet.
+    """
+
+    comparisons: tuple[MetricComparison, ...]
+    champion_image: str | None
     replaces: str
+
+    @property
+    def reasons(self) -> tuple[str, ...]:
+        """Why it is refused, of all metrics; empty when it passed."""
+        return tuple(reason for comparison in self.comparisons for reason in comparison.reasons)
 
     @property
     def passed(self) -> bool:

@@ -30,21 +30,32 @@ def diagnose(error: ValidationError, document: Document) -> list[Problem]:
     return list(dict.fromkeys(_problem(details, document) for details in all_details))
 
 
-def repeated_names(document: Document) -> Iterator[Problem]:
-    """A problem for each model whose name an earlier one has, however wrong the rest of them is."""
+def repetitions(document: Document) -> Iterator[Problem]:
+    """A problem for each name of a model, and metric of its gate, that an earlier entry of the list has.
+
+    It does not matter how wrong the rest is.
+    """
     models = document.value.get("models") if isinstance(document.value, dict) else None
-    lines: dict[str, int] = {}
+    yield from _repeated(document, ("models",), models, "name", "each model has a name of its own")
     for index, model in enumerate(models if isinstance(models, list) else []):
-        name = model.get("name") if isinstance(model, dict) else None
-        if not isinstance(name, str):
+        location = ("models", index, "gate")
+        gate = model.get("gate") if isinstance(model, dict) else None
+        yield from _repeated(document, location, gate, "metric", "a metric stands in the gate once")
+
+
+def _repeated(
+    document: Document, location: Location, entries: object, key: str, rule: str
+) -> Iterator[Problem]:
+    lines: dict[str, int] = {}
+    for index, entry in enumerate(entries if isinstance(entries, list) else []):
+        value = entry.get(key) if isinstance(entry, dict) else None
+        if not isinstance(value, str):
             continue
-        location = ("models", index, "name")
-        line = document.places[location].line
-        if name in lines:
-            yield Problem(
-                line, f"each model has a name of its own; line {lines[name]} uses this one", location
-            )
-        lines.setdefault(name, line)
+        place = (*location, index, key)
+        line = document.places[place].line
+        if value in lines:
+            yield Problem(line, f"{rule}; line {lines[value]} uses this one", place)
+        lines.setdefault(value, line)
 
 
 def _problem(details: ErrorDetails, document: Document) -> Problem:

@@ -7,7 +7,7 @@ import yaml
 from pydantic import ValidationError
 
 from tasks.config.composer import syntax_problem
-from tasks.config.diagnosis import diagnose, repeated_names
+from tasks.config.diagnosis import diagnose, repetitions
 from tasks.config.document import read_document
 from tasks.config.problem import Problem
 from tasks.errors import ConfigInvalid
@@ -50,7 +50,7 @@ def parse_project(text: str, name: str) -> Project:
         document = read_document(text)
     except yaml.YAMLError as error:
         raise _invalid(name, [syntax_problem(error, text)]) from None
-    problems = [*document.problems, *repeated_names(document)]
+    problems = [*document.problems, *repetitions(document)]
     try:
         project = Project.model_validate(document.value)
     except ValidationError as error:

@@ -1,7 +1,7 @@
 """What Prefect's pages say about the deployment of a model."""
 
 from tasks.markdown import code, text
-from tasks.model import Gate, Model
+from tasks.model import Criterion, Model
 
 _FOOT = (
     "From `modelflight.yaml`, by `modelflight deploy`, which puts back what is changed here; pausing it, or "
@@ -14,7 +14,7 @@ def describe_model(name: str, address: str, branch: str, model: Model) -> str:
     rows = {
         "notebook": code(model.notebook),
         "released when a push changes": ", ".join(map(code, dict.fromkeys(model.watched))),
-        "gate": _gate(model.gate),
+        "gate": "; ".join(map(_criterion, model.gate)),
         "image": code(model.image),
         "fleet": f"{code(model.fleet.path)} in {code(model.fleet.repository)}, branch "
         f"{code(model.fleet.branch)}, by {text(model.fleet.mode)}",
@@ -31,11 +31,11 @@ def describe_model(name: str, address: str, branch: str, model: Model) -> str:
     )
 
 
-def _gate(gate: Gate) -> str:
-    bound = "at least" if gate.better == "higher" else "at most"
-    limit = f"{bound} {gate.limit:g}, and " if gate.limit is not None else ""
-    worse = f"at most {gate.tolerance:g} worse than" if gate.tolerance else "no worse than"
-    return f"{code(gate.metric)} {limit}{worse} the champion's; {gate.better} is better"
+def _criterion(criterion: Criterion) -> str:
+    bound = "at least" if criterion.better == "higher" else "at most"
+    limit = f"{bound} {criterion.limit:g}, and " if criterion.limit is not None else ""
+    worse = f"at most {criterion.tolerance:g} worse than" if criterion.tolerance else "no worse than"
+    return f"{code(criterion.metric)} ({criterion.better} is better) {limit}{worse} the champion's"
 
 
 def _rollout(model: Model) -> str:

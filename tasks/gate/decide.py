@@ -2,61 +2,62 @@
 
 import math
 import reprlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from tasks.errors import MetricInvalid
-from tasks.model import Gate
-from tasks.release import GateDecision
+from tasks.model import Criterion
+from tasks.release import GateDecision, MetricComparison
 
 
 def decide(
-    gate: Gate,
+    gate: Sequence[Criterion],
     challenger: Mapping[str, object],
     champion: Mapping[str, object] | None,
     serving: str,
     *,
     accept_unknown_champion: bool = False,
 ) -> GateDecision:
-    """Holds the challenger's metric against the fixed limit and, within the tolerance, the champion's.
+    """Holds the challenger's metrics against the fixed limits and, within the tolerances, the champion's.
 
     `serving` is the image reference that the fleet carries; without a digest nothing serves yet, and the
-    fixed limit decides alone. `champion` are the metrics on that image. Where they are not known, the gate
+    fixed limits decide alone. `champion` are the metrics on that image. Where one is not known, the gate
     stays shut, unless `accept_unknown_champion` leaves the decision to the fixed limit.
 
     Raises:
-        MetricInvalid: the challenger has no such metric, or it is no finite number.
+        MetricInvalid: the challenger lacks one of the metrics, or it is no finite number.
     """
-    ours = _number(challenger, gate.metric)
-    theirs = _finite((champion or {}).get(gate.metric))
+    ours = _numbers(challenger, [criterion.metric for criterion in gate])
     champion_image = serving if "@" in serving else None
+    needs_champion = champion_image is not None and not accept_unknown_champion
+    comparisons = (
+        _compare(each, ours[each.metric], _finite((champion or {}).get(each.metric)), needs_champion)
+        for each in gate
+    )
+    return GateDecision(tuple(comparisons), champion_image, replaces=serving)
+
+
+def _compare(
+    criterion: Criterion, ours: float, theirs: float | None, needs_champion: bool
+) -> MetricComparison:
+    metric, limit, tolerance = criterion.metric, criterion.limit, criterion.tolerance
     # With the sign turned where lower is better, higher is better from here on.
-    sign = 1 if gate.better == "higher" else -1
+    sign = 1 if criterion.better == "higher" else -1
     reasons = []
-    if gate.limit is not None and sign * ours < sign * gate.limit:
+    if limit is not None and sign * ours < sign * limit:
         side = "below the minimum" if sign > 0 else "above the maximum"
-        reasons.append(f"{gate.metric} {ours:.6g} is {side} {gate.limit:.6g}")
-    if theirs is not None and sign * _exact(ours) < sign * _exact(theirs) - _exact(gate.tolerance):
+        reasons.append(f"{metric} {ours:.6g} is {side} {limit:.6g}")
+    if theirs is not None and sign * _exact(ours) < sign * _exact(theirs) - _exact(tolerance):
         reasons.append(
-            f"{gate.metric} {ours:.6g} is worse than the champion's {theirs:.6g} "
-            f"by more than the tolerance {gate.tolerance:.6g}"
+            f"{metric} {ours:.6g} is worse than the champion's {theirs:.6g} "
+            f"by more than the tolerance {tolerance:.6g}"
         )
-    if champion_image and theirs is None and not accept_unknown_champion:
+    if theirs is None and needs_champion:
         reasons.append(
-            f"the champion's {gate.metric} is not known here, so nothing says that the new model is as good; "
+            f"the champion's {metric} is not known here, so nothing says that the new model is as good; "
             "restore the images, or release with --accept-unknown-champion"
         )
-    return GateDecision(
-        metric=gate.metric,
-        better=gate.better,
-        challenger=ours,
-        champion=theirs,
-        champion_image=champion_image,
-        limit=gate.limit,
-        tolerance=gate.tolerance,
-        reasons=tuple(reasons),
-        replaces=serving,
-    )
+    return MetricComparison(metric, criterion.better, ours, theirs, limit, tolerance, tuple(reasons))
 
 
 def _exact(number: float) -> Fraction:
@@ -73,43 +74,33 @@ def _finite(value: object) -> float | None:
         return None
 
 
-def _number(metrics: Mapping[str, object], name: str) -> float:
-    value = _finite(metrics.get(name))
-    if value is not None:
-        return value
+def _numbers(metrics: Mapping[str, object], names: Sequence[str]) -> dict[str, float]:
+    found = {name: value for name in names if (value := _finite(metrics.get(name))) is not None}
+    lacking = [name for name in names if name not in found]
+    if not lacking:
+        return found
+    left = ", ".join(f"{name} {reprlib.repr(value)}" for name, value in metrics.items())
     raise MetricInvalid(
-        f"The gate needs the metric {name!r} as a finite number.",
-        where=f"modelflight.yaml: gate.metric: {name}",
-        why=f"The run left {reprlib.repr(metrics[name])}."
-        if name in metrics
-        else f"The run left: {', '.join(metrics) or 'none'}.",
+        f"The gate needs a finite number for {', '.join(map(repr, lacking))}.",
+        where=f"modelflight.yaml: gate: {', '.join(lacking)}",
+        why=f"The run left: {left or 'none'}.",
         next_step="Compute it in the notebook and print it in the cell tagged pipeline-metrics.",
     )
 
 
 def describe(decision: GateDecision) -> list[dict[str, str]]:
-    """The decision as the rows of a table for people: what was compared, with what, and the outcome."""
-    worse = "below" if decision.better == "higher" else "above"
-
-    def row(what: str, value: float | None, missing: str = "") -> dict[str, str]:
-        if value is None:
-            return {"compared with": what, decision.metric: missing, "difference": ""}
-        return {
-            "compared with": what,
-            decision.metric: f"{value:.6g}",
-            "difference": f"{decision.challenger - value:+.6g}",
-        }
-
-    champion = "none serves yet" if decision.champion_image is None else "unknown"
-    rows = [
+    """The decision as the rows of a table for people: a metric, what it was compared with, the outcome."""
+    missing = "none serves yet" if decision.champion_image is None else "unknown"
+    return [
         {
-            "compared with": "challenger (new)",
-            decision.metric: f"{decision.challenger:.6g}",
-            "difference": "",
-        },
-        row(f"champion (serves now), at most {decision.tolerance:g} {worse}", decision.champion, champion),
+            "metric": each.metric,
+            "better": each.better,
+            "challenger": f"{each.challenger:.6g}",
+            "champion": missing if each.champion is None else f"{each.champion:.6g}",
+            "difference": "" if each.champion is None else f"{each.challenger - each.champion:+.6g}",
+            "tolerance": f"{each.tolerance:.6g}",
+            "limit": "none" if each.limit is None else f"{each.limit:.6g}",
+            "outcome": each.outcome,
+        }
+        for each in decision.comparisons
     ]
-    if decision.limit is not None:
-        rows.append(row("minimum" if decision.better == "higher" else "maximum", decision.limit))
-    outcome = "go" if decision.passed else "refused: " + "; ".join(decision.reasons)
-    return [*rows, {"compared with": "decision", decision.metric: outcome, "difference": ""}]

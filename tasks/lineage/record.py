@@ -39,13 +39,18 @@ def release_record(
         "data": {address: version.name or None for address, version in plan.inputs.data.items()},
         "metrics": json_metrics(trained.metrics),
         "gate": {
-            "metric": decision.metric,
-            "better": decision.better,
-            "challenger": decision.challenger,
-            "champion": decision.champion,
             "champion_image": decision.champion_image,
-            "limit": decision.limit,
-            "tolerance": decision.tolerance,
+            "metrics": [
+                {
+                    "metric": comparison.metric,
+                    "better": comparison.better,
+                    "challenger": comparison.challenger,
+                    "champion": comparison.champion,
+                    "limit": comparison.limit,
+                    "tolerance": comparison.tolerance,
+                }
+                for comparison in decision.comparisons
+            ],
         },
         "image": image.reference,
         "approval": approval

@@ -12,19 +12,21 @@ def check_model(model: Model, directory: Path) -> Notebook:
     """The notebook of `model`, read from the notebook repository at `directory`.
 
     Raises:
-        NotebookInvalid: see `read_notebook`, or the notebook does not produce the gate's metric.
+        NotebookInvalid: see `read_notebook`, or the notebook does not produce a metric of the gate.
         ParameterInvalid: see `merge_parameters`.
         NotSupported: the model asks for what this version cannot do.
     """
     settings = f"modelflight.yaml: models.{model.name}"
     notebook = read_notebook(directory, model.notebook)
     merge_parameters(notebook.parameters, model.parameters, settings)
-    if model.gate.metric not in notebook.metrics:
+    lacking = [each.metric for each in model.gate if each.metric not in notebook.metrics]
+    if lacking:
+        printing = "; ".join(f"print({metric})" for metric in lacking)
         raise NotebookInvalid(
-            f"The notebook does not produce the gate's metric {model.gate.metric!r}.",
-            where=f"{settings}.gate.metric",
+            f"The notebook does not produce the gate's {', '.join(map(repr, lacking))}.",
+            where=f"{settings}.gate",
             why=f"Its pipeline-metrics cell prints: {', '.join(notebook.metrics) or 'nothing'}.",
-            next_step=f"Add `print({model.gate.metric})` to a last cell tagged pipeline-metrics.",
+            next_step=f"Add `{printing}` to a last cell tagged pipeline-metrics.",
         )
     if model.fleet.mode != "push":
         raise NotSupported(

@@ -1,21 +1,20 @@
 """The release report: one HTML page that needs nothing but itself."""
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tasks.release import GateDecision, Release, Source, Verdict
+from tasks.release import GateDecision, MetricComparison, Release, Source, Verdict
+from tasks.report.compared import Compared, compared, decimals
 from tasks.report.plots import MetricPoint, TimelineBar, metric_plot, timeline_plot
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 _WIDE, _NARROW = 720, 330  # pixels: on a desk or on paper, and on a phone
-_MOST_DECIMALS = 8
 
 _MEANINGS = {
     Verdict.PROMOTED: "The new model did well beside the old one and serves all requests now.",
@@ -45,26 +44,15 @@ class _Plot:
 
 
 @dataclass(frozen=True)
-class _GateRow:
-    name: str
-    value: str
-    note: str
-    image: str | None = None
-
-
-@dataclass(frozen=True)
 class _Entry:
     """One release that was judged, as the page shows it; `number` counts from 1, the newest."""
 
     number: int
     release: Release
     source: Source
-    decision: GateDecision
     subject: str
     began: datetime
-    challenger: str
-    champion: str
-    gate: tuple[_GateRow, ...]
+    gate: tuple[Compared, ...]
     other_metrics: tuple[tuple[str, str], ...]
     timeline: _Plot | None
 
@@ -76,7 +64,7 @@ class _Course:
     model: str
     metric: str
     better: str
-    entries: tuple[_Entry, ...]
+    entries: tuple[tuple[_Entry, Compared], ...]
     plot: _Plot
 
 
@@ -104,13 +92,13 @@ def render_report(releases: Sequence[Release]) -> str:
         "meaning": _MEANINGS.__getitem__,
     }
     newest_first = sorted(releases, key=lambda r: (_began(r), r.release_id), reverse=True)
-    courses = tuple(_courses(newest_first))
+    entries = tuple(_entries(newest_first))
     return environment.get_template("page.html.jinja").render(
         headline=headline(newest_first),
         releases=len(newest_first),
-        entries=sorted((e for course in courses for e in course.entries), key=lambda e: e.number),
+        entries=entries,
         untrained=[release for release in newest_first if release.decision is None],
-        courses=courses,
+        courses=tuple(_courses(entries)),
         tally=[(v, n) for v in Verdict if (n := sum(r.verdict is v for r in releases))],
     )
 
@@ -170,103 +158,66 @@ def diff_lines(diff: str) -> Iterator[tuple[str, str]]:
             yield {"@": "hunk", "+": "add", "-": "del"}.get(line[:1], "same"), line
 
 
-def decimals(decision: GateDecision) -> int:
-    """How many decimals show the gate's numbers, and on which side of each other they lie."""
-    rivals = [level for level in (decision.champion, decision.limit) if level is not None]
-    largest = max(abs(number) for number in (decision.challenger, decision.tolerance, *rivals))
-    gaps = [
-        abs(decision.challenger - rival)
-        for rival in rivals
-        # Closer than this is what binary fractions leave, as in 0.1 + 0.2 - 0.3.
-        if not math.isclose(decision.challenger, rival, rel_tol=1e-12)
-    ]
-    smallest = min(gaps + [decision.tolerance] * (decision.tolerance > 0), default=largest)
-    wanted = max(3 - _exponent(largest), 1 - _exponent(smallest))
-    return min(max(wanted, 0), _MOST_DECIMALS)
-
-
-def _exponent(number: float) -> int:
-    return math.floor(math.log10(number)) if number else 0
-
-
 def _began(release: Release) -> datetime:
     committed = release.source.committed_at if release.source else datetime.min.replace(tzinfo=UTC)
     return min((span.started for span in release.timeline), default=committed)
 
 
-def _courses(newest_first: Sequence[Release]) -> Iterator[_Course]:
-    judged = [
-        (number, release, release.source, release.decision)
-        for number, release in enumerate(newest_first, start=1)
-        if release.source and release.decision
-    ]
-
-    def judged_by(member: tuple[int, Release, Source, GateDecision]) -> tuple[str, str, str]:
-        return member[1].model, member[3].metric, member[3].better
-
-    for key, group in groupby(sorted(judged, key=judged_by), judged_by):
-        members = list(group)
-        places = max(decimals(decision) for *_, decision in members)
-        entries = tuple(_entry(*member, places) for member in members)
-        yield _Course(*key, entries, _metric_plots(entries))
+def _entries(newest_first: Sequence[Release]) -> Iterator[_Entry]:
+    places: dict[tuple[str, str, str], int] = {}
+    for release in newest_first:
+        for comparison in release.decision.comparisons if release.decision else ():
+            key = _judged_by(release, comparison)
+            places[key] = max(decimals(comparison), places.get(key, 0))
+    for number, release in enumerate(newest_first, start=1):
+        if release.source and release.decision:
+            yield _entry(number, release, release.source, release.decision, places)
 
 
-def _entry(number: int, release: Release, source: Source, decision: GateDecision, places: int) -> _Entry:
+def _judged_by(release: Release, comparison: MetricComparison) -> tuple[str, str, str]:
+    return release.model, comparison.metric, comparison.better
+
+
+def _courses(newest_first: Sequence[_Entry]) -> Iterator[_Course]:
+    members = [(entry, judged) for entry in newest_first for judged in entry.gate]
+
+    def judged_by(member: tuple[_Entry, Compared]) -> tuple[str, str, str]:
+        return _judged_by(member[0].release, member[1].comparison)
+
+    for position, (key, group) in enumerate(groupby(sorted(members, key=judged_by), judged_by), start=1):
+        entries = tuple(group)
+        yield _Course(*key, entries, _metric_plots(entries, f"metric-{position}"))
+
+
+def _entry(
+    number: int,
+    release: Release,
+    source: Source,
+    decision: GateDecision,
+    places: Mapping[tuple[str, str, str], int],
+) -> _Entry:
+    gate = tuple(
+        compared(comparison, decision.champion_image, places[_judged_by(release, comparison)])
+        for comparison in decision.comparisons
+    )
+    judged = {comparison.metric for comparison in decision.comparisons}
     return _Entry(
         number=number,
         release=release,
         source=source,
-        decision=decision,
         subject=source.subject.strip() or "(no subject)",
         began=_began(release),
-        challenger=f"{decision.challenger:.{places}f}",
-        champion="none" if decision.champion is None else f"{decision.champion:.{places}f}",
-        gate=tuple(_gate_rows(decision, places)),
-        other_metrics=tuple((k, f"{v:.6g}") for k, v in release.metrics.items() if k != decision.metric),
+        gate=gate,
+        other_metrics=tuple((k, f"{v:.6g}") for k, v in release.metrics.items() if k not in judged),
         timeline=_timeline_plots(release, f"timeline-{number}") if release.timeline else None,
     )
 
 
-def _gate_rows(decision: GateDecision, places: int) -> Iterator[_GateRow]:
-    def written(value: float | None) -> str:
-        return "none" if value is None else f"{value:.{places}f}"
-
-    yield _GateRow("Challenger", written(decision.challenger), "the model that this release trained")
-    if decision.champion is None:
-        unknown = decision.champion_image is not None
-        note = "its metrics are not known here" if unknown else "no model to compare with yet"
-        yield _GateRow("Champion", "unknown" if unknown else "none", note, decision.champion_image)
-        yield _GateRow("Difference", "none", "nothing to compare with")
-    else:
-        difference = round(decision.challenger - decision.champion, places)
-        sign = "+" if difference > 0 else "−" if difference < 0 else "±"  # noqa: RUF001 (a real minus sign)
-        yield _GateRow(
-            "Champion", written(decision.champion), "the model that served then", decision.champion_image
-        )
-        yield _GateRow("Difference", sign + written(abs(difference)), _compared(difference, decision.better))
-    bound = "least" if decision.better == "higher" else "most"
-    limit_note = "no limit is set" if decision.limit is None else f"the challenger must have at {bound} this"
-    yield _GateRow("Fixed limit", written(decision.limit), limit_note)
-    yield _GateRow(
-        "Tolerance", written(decision.tolerance), "the challenger may be this much worse than the champion"
-    )
-
-
-def _compared(difference: float, better: str) -> str:
-    if difference == 0:
-        return "the challenger equals the champion"
-    improved = (difference > 0) == (better == "higher")
-    return f"the challenger is {'better' if improved else 'worse'} ({better} is better)"
-
-
-def _metric_plots(newest_first: Sequence[_Entry]) -> _Plot:
+def _metric_plots(newest_first: Sequence[tuple[_Entry, Compared]], name: str) -> _Plot:
     from markupsafe import Markup
 
-    # No two plots share their newest release.
-    name = f"metric-{newest_first[0].number}"
-    entries = newest_first[::-1]
-    points = [_point(entry) for entry in entries]
-    metric = entries[0].decision.metric
+    points = [_point(entry, judged) for entry, judged in reversed(newest_first)]
+    metric = newest_first[0][1].comparison.metric
     described = ", ".join(f"{p.label} {p.text}{' (refused)' if p.refused else ''}" for p in points)
     description = f"{metric} of each challenger, oldest first: {described}. The table below has all values."
     wide, narrow = (
@@ -277,15 +228,15 @@ def _metric_plots(newest_first: Sequence[_Entry]) -> _Plot:
     return _Plot(wide, narrow)
 
 
-def _point(entry: _Entry) -> MetricPoint:
-    release, decision = entry.release, entry.decision
+def _point(entry: _Entry, judged: Compared) -> MetricPoint:
+    release, comparison = entry.release, judged.comparison
     attempt = release.release_id.rpartition("-")[2]
     return MetricPoint(
         label=entry.source.commit[:7] + ("" if attempt == "1" else f"-{attempt}"),
-        text=entry.challenger,
-        challenger=decision.challenger,
-        champion=decision.champion,
-        limit=decision.limit,
+        text=judged.challenger,
+        challenger=comparison.challenger,
+        champion=comparison.champion,
+        limit=comparison.limit,
         refused=release.verdict is Verdict.REFUSED,
     )
 

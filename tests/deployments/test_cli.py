@@ -279,7 +279,9 @@ def test_release_ends_with_0_when_it_went_out_and_10_when_refused(
     repositories.push_small(settings=SMALL_SETTINGS.replace("minimum: 0.5", "minimum: 0.95"))
     refused = release()
     assert refused.returncode == 10, refused.stderr
-    assert json.loads(refused.stdout)["decision"]["reasons"] == ["score 0.9 is below the minimum 0.95"]
+    document = json.loads(refused.stdout)
+    assert document["reasons"] == ["score 0.9 is below the minimum 0.95"]
+    assert document["decision"]["comparisons"][0]["reasons"] == document["reasons"]
 
 
 def test_release_starts_in_any_folder_of_a_working_copy_and_names_what_it_leaves_out(

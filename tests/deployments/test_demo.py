@@ -34,7 +34,8 @@ def test_two_releases_a_report_and_a_repetition_that_changes_nothing(
     one, two = document["releases"]
     assert (one["verdict"], two["verdict"]) == ("untracked", "untracked")
     assert one["image"]["digest"] != two["image"]["digest"]
-    assert two["decision"]["champion"] == one["metrics"]["accuracy"] < two["metrics"]["accuracy"]
+    (compared,) = two["decision"]["comparisons"]
+    assert compared["champion"] == one["metrics"]["accuracy"] < two["metrics"]["accuracy"]
     log = git(folder / "fleet.git", "log", "--format=%H", "main").splitlines()
     assert log[:2] == [two["fleet_commit"]["commit"], one["fleet_commit"]["commit"]]
     report = Path(document["report"]).read_text()

@@ -45,7 +45,7 @@ def test_a_run_waits_without_a_process_and_a_yes_brings_the_model_into_the_fleet
     served.wait(run, "Suspended")
     assert repositories.releases() == []
     text, schema = served.question(run)
-    assert "| minimum | 0.5 |" in text
+    assert "| score | higher | 0.9 | none serves yet |" in text
     assert git(repositories.notebooks, "rev-parse", "main") in text
     assert "registry.example.com/models/wine:" in text
     assert "`apps/wine`" in text

@@ -64,7 +64,7 @@ def test_artifacts_and_images_go_where_the_settings_say_and_the_gate_finds_the_c
     repositories.push_small(settings, score="score = 0.7")
     second = release()
     assert second.verdict is Verdict.REFUSED
-    assert second.decision.champion == 0.9
+    assert second.decision.comparisons[0].champion == 0.9
     assert set(wine.tags) == {first.image.tag}
 
 

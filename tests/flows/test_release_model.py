@@ -35,12 +35,12 @@ def test_releases_the_example_and_compares_the_next_one_with_it(release, reposit
     repositories.push_example()
     first = release()
     assert first.verdict is Verdict.UNTRACKED
-    assert first.decision.champion is None
+    assert first.decision.comparisons[0].champion is None
     settings = (Path("infra/example/modelflight.yaml")).read_text()
     repositories.push({"modelflight.yaml": settings.replace("trees: 10, depth: 2", "trees: 100, depth: 3")})
     second = release()
 
-    assert second.decision.champion == first.decision.challenger
+    assert second.decision.comparisons[0].champion == first.decision.comparisons[0].challenger
     assert second.decision.champion_image == first.image.reference
     assert second.image.digest != first.image.digest
     assert repositories.releases() == [second.release_id, first.release_id]
@@ -56,12 +56,7 @@ def test_releases_the_example_and_compares_the_next_one_with_it(release, reposit
         "settle release",
     ]
     gate = json.loads(artifacts(prefect_api, "wine-gate"))
-    assert [row["compared with"].split()[0] for row in gate] == [
-        "challenger",
-        "champion",
-        "minimum",
-        "decision",
-    ]
+    assert [(row["metric"], row["limit"], row["outcome"]) for row in gate] == [("accuracy", "0.9", "go")]
     assert second.image.reference in artifacts(prefect_api, "wine-image")
     assert f"+            reference: {second.image.reference}" in artifacts(prefect_api, "wine-fleet")
     assert "run pipeline" in artifacts(prefect_api, "wine-timeline")
@@ -223,7 +218,7 @@ def test_a_printed_text_metric_is_shown_and_harmless(release, repositories):
         ("no such commit", "CommitNotFound", "no commit, branch or tag 'nowhere'", "notebooks.git", ""),
         ("unknown key", "ConfigInvalid", "", "modelflight.yaml", "gaet"),
         ("no notebook", "NotebookInvalid", "does not exist", "small.ipynb", ""),
-        ("other metric", "NotebookInvalid", "'loss'", "gate.metric", "score"),
+        ("other metric", "NotebookInvalid", "'loss'", "modelflight.yaml", "score"),
         ("no image in the fleet", "FleetTargetInvalid", "", "apps/wine", ""),
         ("kale refuses", "CompileFailed", "Kale cannot compile", "small.ipynb", ""),
         (
@@ -233,7 +228,7 @@ def test_a_printed_text_metric_is_shown_and_harmless(release, repositories):
             "small.ipynb, cell 2",
             "1 / 0",
         ),
-        ("metric is no number", "MetricInvalid", "finite number", "gate.metric", "nan"),
+        ("metric is no number", "MetricInvalid", "finite number", "modelflight.yaml", "nan"),
         ("images cannot be written", "PackFailed", "", "images", ""),
         ("fleet refuses", "FleetRefused", "", "fleet.git", "not on Mondays"),
         ("settling fails", "ImageCorrupt", "", "index.json", ""),

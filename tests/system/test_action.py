@@ -77,8 +77,8 @@ def assert_released(workflow: Workflow, run: WorkflowRun) -> None:
     commit = workflow.example.notebooks.git("rev-parse", "HEAD")
     assert outputs["release-id"] == f"wine-{commit[:12]}-1"
     assert run.summary.startswith(f"## {text(outputs['release-id'])}: untracked\n")
-    assert "| compared with | accuracy | difference |" in run.summary
-    assert "| decision | go |" in run.summary
+    assert "| metric | better | challenger | champion |" in run.summary
+    assert "| none serves yet |" in run.summary
     assert workflow.example.notebooks.gitea.token not in run.log
 
 
@@ -109,4 +109,4 @@ def test_a_release_that_the_gate_refuses_fails_the_job(workflow: Workflow, up: U
     assert "exit status 10" in run.log
     assert (workflow.outputs["verdict"], workflow.outputs["commit"]) == ("refused", "")
     assert run.summary.startswith(f"## {text(workflow.outputs['release-id'])}: refused\n")
-    assert "| decision | refused: accuracy 0.930556 is below the minimum 0.99 |" in run.summary
+    assert "| refused: accuracy 0.930556 is below the minimum 0.99 |" in run.summary

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from tasks.model import BranchName, Environment, Gate, ImageName, Rollout, Schedule
+from tasks.model import BranchName, Criterion, Environment, ImageName, Rollout, Schedule
 
 MONTH = 30 * 24 * 3600
 IMAGE = TypeAdapter(ImageName)
@@ -53,17 +53,17 @@ def test_a_path_inside_the_repository_is_kept_as_written(path: str) -> None:
 def test_the_limit_of_a_gate_is_the_one_in_its_direction(
     better: str, given: dict[str, float], limit: float | None
 ) -> None:
-    assert Gate.model_validate({"metric": "loss", "better": better, **given}).limit == limit
+    assert Criterion.model_validate({"metric": "loss", "better": better, **given}).limit == limit
 
 
 @pytest.mark.parametrize("settings", [{"better": "lower", "minimum": 1.0}, {"maximum": 1.0}])
 def test_a_limit_against_the_gates_direction_is_refused(settings: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match="does not go with"):
-        Gate.model_validate({"metric": "loss", **settings})
+        Criterion.model_validate({"metric": "loss", **settings})
 
 
 def test_a_limit_that_is_spelled_out_as_nothing_goes_with_any_direction() -> None:
-    assert Gate(metric="loss", better="lower", minimum=None, maximum=1.0).limit == 1.0
+    assert Criterion(metric="loss", better="lower", minimum=None, maximum=1.0).limit == 1.0
 
 
 @pytest.mark.parametrize("cron", ["", "* * * *", "61 * * * *", "every day"])

@@ -9,8 +9,8 @@ from tests.prefect_api import ask
 
 COMMIT = "0123456789ab" + 28 * "c"
 GATE = [
-    {"compared with": "challenger (new)", "accuracy": "0.97", "difference": ""},
-    {"compared with": "decision", "accuracy": "go", "difference": ""},
+    {"metric": "accuracy", "challenger": "0.97", "outcome": "go"},
+    {"metric": "loss", "challenger": "0.11", "outcome": "go"},
 ]
 IMAGE = f"registry.example.com/models/wine:20260102-030405-0123456789ab-1@sha256:{64 * 'a'}"
 ROW = {"release": "wine-0123456789ab-1", "verdict": "promoted", "image": IMAGE, "fleet commit": 40 * "f"}

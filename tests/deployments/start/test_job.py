@@ -117,7 +117,7 @@ def test_a_job_follows_the_run_of_its_commit_and_tells_its_end(
         "release-id": "wine-0123456789ab-1",
     }
     assert f"<{page}>" in at_prefect.summary
-    assert r"challenger \(new\) | 0.97" in at_prefect.summary
+    assert "| accuracy | 0.97 | go |" in at_prefect.summary
     assert deployment.runs()[0]["parameters"]["commit"] == COMMIT
     assert "::add-mask::admin:hush" in log.splitlines()
     assert "::add-mask::hush" in log.splitlines()

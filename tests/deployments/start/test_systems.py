@@ -19,7 +19,7 @@ REFUSED = Ending(
     reasons="accuracy 0.8 | below\n0.9",
     gate=(
         *GATE,
-        {"compared with": "decision", "accuracy": "refused: <b>`low`</b> | [x](y)", "difference": ""},
+        {"metric": "recall", "challenger": "0.8", "outcome": "refused: <b>`low`</b> | [x](y)"},
     ),
     page="https://prefect.example.com/runs/flow-run/1",
 )
@@ -41,17 +41,17 @@ def test_the_summary_of_a_promoted_release() -> None:
         "",
         "### Gate",
         "",
-        "| compared with | accuracy | difference |",
+        "| metric | challenger | outcome |",
         "| --- | --- | --- |",
-        r"| challenger \(new\) | 0.97 |  |",
-        "| decision | go |  |",
+        "| accuracy | 0.97 | go |",
+        "| loss | 0.11 | go |",
     ]
 
 
 def test_text_from_outside_stays_text_in_the_summary() -> None:
     told = summary(REFUSED)
     assert r"accuracy 0.8 \| below 0.9" in told
-    assert r"| decision | refused: \<b\>\`low\`\</b\> \| \[x\]\(y\) |  |" in told
+    assert r"| recall | 0.8 | refused: \<b\>\`low\`\</b\> \| \[x\]\(y\) |" in told
     assert "<https://prefect.example.com/runs/flow-run/1>" in told
 
 

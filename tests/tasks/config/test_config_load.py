@@ -53,7 +53,7 @@ def test_reads_every_setting() -> None:
     assert model.rollout is not None
     assert model.schedule is not None
     assert model.environment.base_image == "python:3.12@sha256:" + "0" * 64
-    assert model.gate.limit == 0.9
+    assert [(each.metric, each.limit, each.tolerance) for each in model.gate] == [("accuracy", 0.9, 0.01)]
     assert model.rollout.timeout == timedelta(minutes=30)
     assert model.schedule.timezone == "Europe/Berlin"
     assert model.parameters == {"n_estimators": 100}
@@ -205,7 +205,19 @@ models:
             "7: models[0].gate.metric: this key is missing "
             "(A metric that the notebook's pipeline-metrics cell prints)",
         ),
-        ("gate: [metric]", "7: models[0].gate: wanted keys with values, found a list"),
+        ("gate: [metric]", "7: models[0].gate[0]: wanted keys with values, found text"),
+        ("gate: []", "7: models[0].gate: the list is empty; wanted at least one entry"),
+        ("gate: 0.9", "7: models[0].gate: wanted keys with values, found a number"),
+        (
+            "gate:\n    - {metric: a}\n    - {metric: b, Maximum: 1}",
+            "9: models[0].gate[1].Maximum: unknown key; did you mean maximum? "
+            "allowed here: better, maximum, metric, minimum, tolerance",
+        ),
+        (
+            "gate:\n    - {metric: a}\n    - {better: lower}",
+            "9: models[0].gate[1].metric: this key is missing "
+            "(A metric that the notebook's pipeline-metrics cell prints)",
+        ),
         ("gate:", "7: models[0].gate: wanted keys with values, found nothing"),
         ("gate: {metric: true}", "7: models[0].gate.metric: wanted text, found true or false"),
         ("gate: {metric: ''}", "7: models[0].gate.metric: wanted at least 1 character"),
@@ -291,6 +303,32 @@ def test_repeated_names_are_reported_beside_other_problems() -> None:
     assert problems(MODEL + second) == [
         "8: models[1].name: each model has a name of its own; line 3 uses this one",
         "12: models[1].gate.metric: wanted text, found a whole number",
+    ]
+
+
+def test_several_metrics_are_a_list_and_one_is_a_list_of_one() -> None:
+    one = parse_project(MODEL, "modelflight.yaml")
+    listed = parse_project(MODEL.replace("{metric: accuracy}", "[{metric: accuracy}]"), "modelflight.yaml")
+    assert one == listed
+    several = MODEL.replace(
+        "{metric: accuracy}", "[{metric: accuracy}, {metric: loss, better: lower, maximum: 0.5}]"
+    )
+    project = parse_project(several, "modelflight.yaml")
+    assert [(each.metric, each.limit) for each in project.models[0].gate] == [
+        ("accuracy", None),
+        ("loss", 0.5),
+    ]
+    assert Project.model_validate(json.loads(project.model_dump_json())) == project
+
+
+def test_repeated_metrics_are_reported_beside_other_problems_of_the_same_gate_only() -> None:
+    gate = "gate:\n    - {metric: a}\n    - {metric: b, tolerance: -1}\n    - {metric: a, better: lower}\n"
+    text = MODEL.replace("gate: {metric: accuracy}\n", gate)
+    second = text.removeprefix("version: 1\nmodels:\n").replace("name: wine", "name: beer")
+    assert problems(text + second.replace("tolerance: -1", "tolerance: 1")) == [
+        "9: models[0].gate[1].tolerance: wanted at least 0",
+        "10: models[0].gate[2].metric: a metric stands in the gate once; line 8 uses this one",
+        "18: models[1].gate[2].metric: a metric stands in the gate once; line 16 uses this one",
     ]
 
 

@@ -119,6 +119,12 @@ def test_the_full_example_is_accepted_by_both() -> None:
     assert loads(FULL)
 
 
+def test_a_gate_of_several_metrics_is_accepted_by_both() -> None:
+    several = changed(("gate",), [{"metric": "accuracy"}, {"metric": "loss", "better": "lower"}])
+    assert SCHEMA.is_valid(several)
+    assert loads(several)
+
+
 WRONG = [
     changed(("version",), 2),
     changed(("version",), True),
@@ -138,6 +144,9 @@ WRONG = [
     changed(("gate", "maximum"), 1),
     changed(("gate", "minimum"), "0.9"),
     changed(("gate", "tolerance"), -0.1),
+    changed(("gate",), []),
+    changed(("gate",), ["accuracy"]),
+    changed(("gate",), [{"metric": "a"}, {"metric": "b", "better": "lower", "minimum": 1}]),
     changed(("image",), "registry.example.com/wine:latest"),
     changed(("fleet", "branch"), "a b"),
     changed(("fleet", "mode"), "pull"),

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from tasks.errors import MetricInvalid
 from tasks.gate.decide import decide, describe
-from tasks.model import Gate
+from tasks.model import Criterion
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
 # What people write: a few digits behind the point.
@@ -19,12 +19,16 @@ FRESH = "registry.example.com/models/wine"
 PINNED = f"{FRESH}:v1@sha256:{'ab' * 32}"
 
 
-def gate(better: str = "higher", limit: float | None = None, tolerance: float = 0.0) -> Gate:
+def criterion(metric: str, better: str, limit: float | None, tolerance: float) -> Criterion:
     side = {"higher": "minimum", "lower": "maximum"}[better]
-    return Gate.model_validate({"metric": "score", "better": better, "tolerance": tolerance, side: limit})
+    return Criterion.model_validate({"metric": metric, "better": better, "tolerance": tolerance, side: limit})
 
 
-def passes(which: Gate, challenger: object, champion: object = None) -> bool:
+def gate(better: str = "higher", limit: float | None = None, tolerance: float = 0.0) -> list[Criterion]:
+    return [criterion("score", better, limit, tolerance)]
+
+
+def passes(which: list[Criterion], challenger: object, champion: object = None) -> bool:
     theirs = None if champion is None else {"score": champion}
     return decide(which, {"score": challenger}, theirs, PINNED if theirs else FRESH).passed
 
@@ -87,10 +91,12 @@ def test_a_metric_that_is_no_finite_number_is_refused_by_name(value):
     assert caught.value.next_step
 
 
-def test_a_missing_metric_is_told_with_those_that_are_there():
-    with pytest.raises(MetricInvalid) as caught:
-        decide(gate(), {"loss": 0.1, "recall": 0.2}, None, FRESH)
-    assert caught.value.why == "The run left: loss, recall."
+def test_missing_metrics_are_told_with_those_that_are_there():
+    which = [*gate(), criterion("loss", "lower", None, 0), criterion("precision", "higher", None, 0)]
+    with pytest.raises(MetricInvalid, match="a finite number for 'score', 'precision'") as caught:
+        decide(which, {"loss": 0.1, "precision": math.nan}, None, FRESH)
+    assert caught.value.where == "modelflight.yaml: gate: score, precision"
+    assert caught.value.why == "The run left: loss 0.1, precision nan."
 
 
 @pytest.mark.parametrize(
@@ -99,22 +105,71 @@ def test_a_missing_metric_is_told_with_those_that_are_there():
 def test_where_the_champions_metric_is_not_known_the_gate_is_shut_or_the_fixed_limit_decides(champion):
     for score, passed in ((0.5, True), (0.4, False)):
         decision = decide(gate(limit=0.5), {"score": score}, champion, PINNED, accept_unknown_champion=True)
-        assert decision.champion is None
+        assert decision.comparisons[0].champion is None
         assert decision.passed is passed
     shut = decide(gate(limit=0.5), {"score": 0.9}, champion, PINNED)
     assert not shut.passed
     assert "not known here" in shut.reasons[0]
 
 
-def test_the_table_says_what_was_compared_and_why_it_was_refused():
-    decision = decide(gate(limit=0.9, tolerance=0.01), {"score": 0.8}, {"score": 0.95}, PINNED)
-    rows = describe(decision)
-    assert [row["score"] for row in rows[:-1]] == ["0.8", "0.95", "0.9"]
-    assert [row["difference"] for row in rows[:-1]] == ["", "-0.15", "-0.1"]
-    assert rows[-1]["score"] == (
-        "refused: score 0.8 is below the minimum 0.9; "
-        "score 0.8 is worse than the champion's 0.95 by more than the tolerance 0.01"
+SEVERAL = [
+    criterion("score", "higher", 0.9, 0.01),
+    criterion("loss", "lower", 0.5, 0),
+    criterion("recall", "higher", None, 0),
+]
+
+
+def test_every_metric_has_to_pass_and_all_reasons_are_told():
+    decision = decide(
+        SEVERAL,
+        {"score": 0.8, "loss": 0.6, "recall": 0.7},
+        {"score": 0.95, "loss": 0.6, "recall": 0.7},
+        PINNED,
     )
-    first = describe(decide(gate("lower", limit=0.9), {"score": 0.8}, None, FRESH))
-    assert [row["score"] for row in first] == ["0.8", "none serves yet", "0.9", "go"]
-    assert first[2]["compared with"] == "maximum"
+    assert decision.reasons == (
+        "score 0.8 is below the minimum 0.9",
+        "score 0.8 is worse than the champion's 0.95 by more than the tolerance 0.01",
+        "loss 0.6 is above the maximum 0.5",
+    )
+    assert [comparison.outcome == "go" for comparison in decision.comparisons] == [False, False, True]
+    assert not decision.passed
+
+
+@given(scores=st.tuples(numbers, numbers, numbers), champions=st.tuples(numbers, numbers, numbers))
+def test_several_metrics_pass_when_each_passes_alone(scores, champions):
+    names = [each.metric for each in SEVERAL]
+    ours, theirs = dict(zip(names, scores, strict=True)), dict(zip(names, champions, strict=True))
+    together = decide(SEVERAL, ours, theirs, PINNED)
+    alone = [decide([each], ours, theirs, PINNED) for each in SEVERAL]
+    assert together.passed == all(one.passed for one in alone)
+    assert together.comparisons == tuple(one.comparisons[0] for one in alone)
+
+
+def test_a_metric_that_only_the_challenger_has_leaves_the_others_compared():
+    decision = decide(SEVERAL[1:], {"loss": 0.4, "recall": 0.7}, {"loss": 0.3}, PINNED)
+    worse, unknown = decision.reasons
+    assert worse.startswith("loss 0.4 is worse than the champion's 0.3")
+    assert unknown.startswith("the champion's recall is not known here")
+
+
+def test_the_table_has_a_row_for_each_metric_with_what_was_compared_and_the_outcome():
+    first, second, third = describe(
+        decide(
+            SEVERAL, {"score": 0.8, "loss": 0.4, "recall": 0.7}, {"score": 0.95, "loss": 0.5}, PINNED,
+            accept_unknown_champion=True,
+        )
+    )  # fmt: skip
+    assert first == {
+        "metric": "score",
+        "better": "higher",
+        "challenger": "0.8",
+        "champion": "0.95",
+        "difference": "-0.15",
+        "tolerance": "0.01",
+        "limit": "0.9",
+        "outcome": "refused: score 0.8 is below the minimum 0.9; "
+        "score 0.8 is worse than the champion's 0.95 by more than the tolerance 0.01",
+    }
+    assert (second["better"], second["difference"], second["outcome"]) == ("lower", "-0.1", "go")
+    assert (third["champion"], third["difference"], third["limit"]) == ("unknown", "", "none")
+    assert describe(decide(gate(), {"score": 1}, None, FRESH))[0]["champion"] == "none serves yet"

@@ -41,8 +41,19 @@ def test_the_record_holds_what_the_release_was_made_of_as_strict_json():
         "path": "wine.ipynb",
     }
     assert found["metrics"] == {"score": 0.75, "loss": None}
-    assert found["gate"]["challenger"] == 0.75
-    assert found["gate"]["champion"] == 0.5
+    assert found["gate"] == {
+        "champion_image": None,
+        "metrics": [
+            {
+                "metric": "score",
+                "better": "higher",
+                "challenger": 0.75,
+                "champion": 0.5,
+                "limit": None,
+                "tolerance": 0.0,
+            }
+        ],
+    }
     assert found["image"] == IMAGE.reference
     assert found["fleet"]["commit"] == FLEET.commit
     assert found["run_id"] == str(UUID(int=7))

@@ -33,13 +33,14 @@ def test_a_model_that_fits_gives_its_notebook(directory):
     assert found.parameters == {"weight": 9}
 
 
-def test_a_metric_that_the_notebook_does_not_print_is_wrong_input(directory):
-    with pytest.raises(NotebookInvalid, match="does not produce the gate's metric 'loss'") as caught:
-        check_model(model(gate={"metric": "loss"}), directory)
+def test_metrics_that_the_notebook_does_not_print_are_wrong_input(directory):
+    gate = [{"metric": "loss"}, {"metric": "score"}, {"metric": "recall"}]
+    with pytest.raises(NotebookInvalid, match="does not produce the gate's 'loss', 'recall'") as caught:
+        check_model(model(gate=gate), directory)
     assert caught.value.exit_code == 2
-    assert caught.value.where == "modelflight.yaml: models.small.gate.metric"
+    assert caught.value.where == "modelflight.yaml: models.small.gate"
     assert caught.value.why == "Its pipeline-metrics cell prints: score."
-    assert "`print(loss)`" in caught.value.next_step
+    assert "`print(loss); print(recall)`" in caught.value.next_step
 
 
 def test_a_notebook_without_metrics_says_so(directory):

@@ -28,7 +28,7 @@ def test_the_example_gets_the_settings_that_fit_it(tmp_path):
     (model,) = proposed(tmp_path)
     assert (model.name, model.notebook) == ("wine", "wine.ipynb")
     assert model.parameters == {"trees": 10, "depth": 2, "held_out": 0.4}
-    assert (model.gate.metric, model.gate.better) == ("accuracy", "higher")
+    assert [(each.metric, each.better) for each in model.gate] == [("accuracy", "higher")]
 
 
 def test_odd_names_make_models_of_their_own(tmp_path):
@@ -92,7 +92,7 @@ def test_parameters_are_proposed_as_they_are(tmp_path_factory, parameters):
 def test_the_direction_follows_the_metrics_name(metric, better, tmp_path):
     (tmp_path / "n.ipynb").write_text(with_metrics(metric, "other"))
     (model,) = proposed(tmp_path)
-    assert (model.gate.metric, model.gate.better) == (metric, better)
+    assert [(each.metric, each.better) for each in model.gate] == [(metric, better)]
     assert "also prints: other" in (tmp_path / "modelflight.yaml").read_text()
 
 

@@ -15,6 +15,7 @@ from tasks.release import (
     Digest,
     FleetCommit,
     GateDecision,
+    MetricComparison,
     ModelImage,
     Release,
     ReleaseId,
@@ -22,7 +23,8 @@ from tasks.release import (
     Span,
     Verdict,
 )
-from tasks.report.page import decimals, diff_lines, duration, headline, render_report, size, utc
+from tasks.report.compared import decimals
+from tasks.report.page import diff_lines, duration, headline, render_report, size, utc
 
 DIFF = """\
 diff --git a/apps/wine/deployment.yaml b/apps/wine/deployment.yaml
@@ -100,7 +102,9 @@ def made(number: int, *, verdict: Verdict = Verdict.UNTRACKED, subject: str = "G
         ),
         metrics={"accuracy": challenger, "log_loss": 0.11875},
         decision=GateDecision(
-            "accuracy", "higher", challenger, 0.93, str(digest), 0.9, 0.01, reasons, str(digest)
+            (MetricComparison("accuracy", "higher", challenger, 0.93, 0.9, 0.01, reasons),),
+            str(digest),
+            str(digest),
         ),
         image=None if refused else image,
         fleet_commit=None if refused else fleet_commit,
@@ -111,6 +115,12 @@ def made(number: int, *, verdict: Verdict = Verdict.UNTRACKED, subject: str = "G
             Span("gate", began + timedelta(seconds=128.4), 0.002, "refused" if refused else "passed"),
         ),
     )
+
+
+def compared(release: Release, **changes: object) -> GateDecision:
+    """The release's decision with `changes` to its only comparison."""
+    (comparison,) = release.decision.comparisons
+    return replace(release.decision, comparisons=(replace(comparison, **changes),))
 
 
 FOUR = [made(1), made(2), made(3, verdict=Verdict.REFUSED), made(4)]
@@ -220,14 +230,15 @@ def test_gate_table_has_all_numbers_to_the_same_decimals(page: Page):
 
 
 def test_where_lower_is_better_the_words_turn_round():
-    decision = GateDecision("error", "lower", 0.2, 0.1, "image", 0.15, 0.0, ("too high",), "image")
+    comparison = MetricComparison("error", "lower", 0.2, 0.1, 0.15, 0.0, ("too high",))
+    decision = GateDecision((comparison,), "image", "image")
     text = Page(render_report([replace(FOUR[2], decision=decision)])).text
     assert "Difference+0.1000the challenger is worse (lower is better)" in text
     assert "must have at most this" in text
 
 
 def test_first_release_has_no_champion_and_a_gate_may_have_no_limit():
-    decision = replace(FOUR[0].decision, champion=None, champion_image=None, limit=None)
+    decision = replace(compared(FOUR[0], champion=None, limit=None), champion_image=None)
     text = Page(render_report([replace(FOUR[0], decision=decision)])).text
     assert "Championnoneno model to compare with yet" in text
     assert "Differencenonenothing to compare with" in text
@@ -246,7 +257,7 @@ def test_text_from_outside_stays_text(page: Page):
         model=HOSTILE,
         source=replace(release.source, address=HOSTILE),
         metrics={HOSTILE: 1.0},
-        decision=replace(release.decision, metric=HOSTILE, champion_image=HOSTILE, reasons=(HOSTILE,)),
+        decision=replace(compared(release, metric=HOSTILE, reasons=(HOSTILE,)), champion_image=HOSTILE),
         image=replace(release.image, repository=HOSTILE, tag=HOSTILE),
         fleet_commit=replace(
             release.fleet_commit, branch=HOSTILE, path=HOSTILE, diff=f"@@ -1 +1 @@\n-{HOSTILE}\n+{HOSTILE}"
@@ -304,11 +315,39 @@ def test_each_plot_is_described_in_words(page: Page):
 
 
 def test_models_and_metrics_that_differ_get_plots_of_their_own():
-    other = replace(FOUR[1], model="beer", decision=replace(FOUR[1].decision, metric="f1"))
+    other = replace(FOUR[1], model="beer", decision=compared(FOUR[1], metric="f1"))
     html = render_report([FOUR[0], other])
     assert "beer: f1 over releases" in html
     assert "wine: accuracy over releases" in html
     assert "2 releases of 2 models, newest: beer untracked" in html
+
+
+def with_loss(release: Release, challenger: float, reasons: tuple[str, ...] = ()) -> Release:
+    loss = MetricComparison("log_loss", "lower", challenger, 0.2, None, 0.0, reasons)
+    decision = replace(release.decision, comparisons=(*release.decision.comparisons, loss))
+    return replace(release, decision=decision)
+
+
+def test_each_metric_of_a_gate_has_its_plot_and_its_table_and_the_release_is_told_once():
+    refused = replace(with_loss(FOUR[1], 0.3, ("loss is too high",)), verdict=Verdict.REFUSED)
+    html = render_report([FOUR[0], refused, with_loss(FOUR[3], 0.15)])
+    page = Page(html)
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids))
+    assert (
+        "“Grow more trees” reached accuracy 0.9340, where the champion had 0.9300; "
+        "log_loss 0.1500, where the champion had 0.2000. From"
+    ) in page.text
+    assert page.text.count("accuracy over releases") == page.text.count("log_loss over releases") == 1
+    assert page.text.count(f"{FOUR[3].release_id} What changed") == 1
+    labels = page.attributes("aria-label", of="svg")
+    assert "log_loss of each challenger, oldest first: 0202020 0.3000 (refused), 0404040 0.1500." in labels[2]
+    assert "accuracy of each challenger, oldest first: 0101010 0.9310, 0202020 0.9320" in labels[0]
+    told = page.text[page.text.index(f"{FOUR[1].release_id} What changed") :].split("Timeline")[0]
+    first, second = told.split("Gate: ")[1:]
+    assert "Decisionpassed" in first
+    assert "Decisionrefusedloss is too high" in second
+    assert "Other metrics" not in told
 
 
 @pytest.mark.parametrize("verdict", Verdict)
@@ -381,13 +420,12 @@ scores = st.floats(-1e4, 1e4).map(lambda value: round(value, 7))
 
 @given(challenger=scores, limit=scores, champion=st.none() | scores)
 def test_numbers_that_differ_are_never_written_alike(challenger, limit, champion):
-    decision = GateDecision("m", "higher", challenger, champion, None, limit, 0.0, (), "image")
-    places = decimals(decision)
+    comparison = MetricComparison("m", "higher", challenger, champion, limit, 0.0, ())
+    places = decimals(comparison)
     for rival in (limit, champion):
         if rival is not None and challenger != rival:
             assert f"{challenger:.{places}f}" != f"{rival:.{places}f}"
 
 
 def test_what_binary_fractions_leave_is_not_written_out():
-    decision = GateDecision("m", "higher", 0.1 + 0.2, 0.3, None, None, 0.0, (), "image")
-    assert decimals(decision) == 4
+    assert decimals(MetricComparison("m", "higher", 0.1 + 0.2, 0.3, None, 0.0, ())) == 4
