@@ -75,7 +75,7 @@ def release_model(
         check_backends(artifacts, images)
         pipeline = compile_notebook(plan, home.pipelines)
         trained = run_pipeline(plan, pipeline, home.runs, artifacts)
-        decision = check_gate(plan, trained, images, accept_unknown_champion)
+        decision = check_gate(plan, trained, images, accept_unknown_champion, home.runs)
         if not decision.passed:
             return finish_release(plan, Verdict.REFUSED, decision.reasons, trained, decision)
         image = pack_image(plan, trained, images)

@@ -163,6 +163,9 @@ DataAddress = Annotated[
 ]
 
 
+FunctionName = Annotated[str, _form(r"^[A-Za-z_][A-Za-z0-9_]*$", "the name of a function in the notebook")]
+
+
 class _Strict(BaseModel):
     """Unknown keys are mistakes; values are not converted; nothing changes after validation."""
 
@@ -177,6 +180,22 @@ class Environment(_Strict):
     )
     requirements: RepositoryPath | None = Field(
         None, description="Locked requirements file in the notebook repository."
+    )
+
+
+class Evaluation(_Strict):
+    """How both models are compared on the same held-out examples."""
+
+    function: FunctionName = Field(
+        max_length=100,
+        description="A function in a cell tagged functions: takes the folder with a model's files, returns a "
+        "score for each example, in the same order for every model.",
+    )
+    confidence: float = Field(
+        0.95,
+        gt=0.5,
+        lt=1,
+        description="Of the interval of the difference, whose worse end must be within the tolerance.",
     )
 
 
@@ -203,6 +222,9 @@ class Criterion(_Strict):
     )
     tolerance: float = Field(
         0.0, ge=0, allow_inf_nan=False, description="How much worse than the champion is still accepted."
+    )
+    evaluate: Evaluation | None = Field(
+        None, description="Compare both models on the same held-out examples; without it, their metrics."
     )
 
     @field_validator("minimum", "maximum")

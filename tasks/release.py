@@ -118,10 +118,33 @@ class TrainedModel:
 
 
 @dataclass(frozen=True)
+class Interval:
+    """Where the mean difference, challenger minus champion, lies with this `confidence` (0.95: 95 percent).
+
+    `mean` is the difference that was seen, over as many `examples`.
+    """
+
+    low: float
+    mean: float
+    high: float
+    confidence: float
+    examples: int
+
+    @property
+    def told(self) -> str:
+        """All of it in one line: `+0.01 on 178 examples, with 95 % confidence -0.02 to +0.04`."""
+        return (
+            f"{self.mean:+.6g} on {self.examples} examples, with {100 * self.confidence:g} % confidence "
+            f"{self.low:+.6g} to {self.high:+.6g}"
+        )
+
+
+@dataclass(frozen=True)
 class MetricComparison:
     """One metric of the challenger held against the fixed limit and the champion's.
 
-    `limit` is the minimum (or the maximum where lower is better); `reasons` is empty when it passed.
+    `limit` is the minimum (or the maximum where lower is better); `reasons` is empty when it passed. With an
+    `interval` both models were evaluated on the same examples, and that decided instead of `champion`.
     """
 
     metric: str
@@ -131,6 +154,7 @@ class MetricComparison:
     limit: float | None
     tolerance: float
     reasons: tuple[str, ...]
+    interval: Interval | None = None
 
     @property
     def outcome(self) -> str:

@@ -3,10 +3,12 @@
 import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 from tasks.artifact import Artifact, ArtifactFile, Read
 from tasks.artifacts.objects import Objects, open_objects
 from tasks.errors import ArtifactFailed
+from tasks.fault import reported
 
 
 @contextmanager
@@ -18,6 +20,23 @@ def reading(artifact: Artifact) -> Iterator[Read]:
     """
     with open_objects(artifact.address) as objects:
         yield lambda file: _verified(objects, artifact.address, file)
+
+
+def write_files(artifact: Artifact, folder: Path) -> None:
+    """Writes the artifact's files and folders into `folder`.
+
+    Raises:
+        ArtifactFailed: a file is gone, changed, or cannot be written.
+        ArtifactsUnreachable: the store does not give it.
+    """
+    with reading(artifact) as read, reported(ArtifactFailed, "The model's files cannot be copied.", folder):
+        for below in artifact.folders:
+            (folder / below).mkdir(parents=True, exist_ok=True)
+        for file in artifact.files:
+            path = folder / file.path
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with path.open("wb") as copied:
+                copied.writelines(read(file))
 
 
 def _verified(objects: Objects, address: str, file: ArtifactFile) -> Iterator[bytes]:

@@ -20,7 +20,7 @@ _WANTED = {
     "finite_number": "a finite number",
 }
 _PARAMETER = "a whole number, number, true/false or text"
-_FIRST_WORDS = re.compile(r"^String should have\b")
+_FIRST_WORDS = re.compile(r"^(String should have|Input should be)\b")
 
 
 def diagnose(error: ValidationError, document: Document) -> list[Problem]:

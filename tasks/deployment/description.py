@@ -35,7 +35,8 @@ def _criterion(criterion: Criterion) -> str:
     bound = "at least" if criterion.better == "higher" else "at most"
     limit = f"{bound} {criterion.limit:g}, and " if criterion.limit is not None else ""
     worse = f"at most {criterion.tolerance:g} worse than" if criterion.tolerance else "no worse than"
-    return f"{code(criterion.metric)} ({criterion.better} is better) {limit}{worse} the champion's"
+    shown = f", as {code(criterion.evaluate.function)} shows" if criterion.evaluate else ""
+    return f"{code(criterion.metric)} ({criterion.better} is better) {limit}{worse} the champion's{shown}"
 
 
 def _rollout(model: Model) -> str:

@@ -6,8 +6,12 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 
 from tasks.errors import MetricInvalid
+from tasks.gate.bootstrap import paired_interval
 from tasks.model import Criterion
-from tasks.release import GateDecision, MetricComparison
+from tasks.release import GateDecision, Interval, MetricComparison
+
+Scores = tuple[Sequence[float], Sequence[float]]
+"""A score for each held-out example: the challenger's, and the champion's."""
 
 
 def decide(
@@ -16,6 +20,7 @@ def decide(
     champion: Mapping[str, object] | None,
     serving: str,
     *,
+    scores: Mapping[str, Scores] | None = None,
     accept_unknown_champion: bool = False,
 ) -> GateDecision:
     """Holds the challenger's metrics against the fixed limits and, within the tolerances, the champion's.
@@ -24,6 +29,12 @@ def decide(
     fixed limits decide alone. `champion` are the metrics on that image. Where one is not known, the gate
     stays shut, unless `accept_unknown_champion` leaves the decision to the fixed limit.
 
+    Where `scores` has those of a metric's evaluation function, they decide instead of the two metrics, by a
+    test of non-inferiority: the challenger is refused unless the worse end of the confidence interval of the
+    mean difference is within the tolerance. What is only uncertain is refused, too. Source: Piaggio et al.,
+    Reporting of Noninferiority and Equivalence Randomized Trials, JAMA 2012;308:2594; two-sided intervals as
+    in ICH E9, section 3.3.2.
+
     Raises:
         MetricInvalid: the challenger lacks one of the metrics, or it is no finite number.
     """
@@ -31,14 +42,30 @@ def decide(
     champion_image = serving if "@" in serving else None
     needs_champion = champion_image is not None and not accept_unknown_champion
     comparisons = (
-        _compare(each, ours[each.metric], _finite((champion or {}).get(each.metric)), needs_champion)
+        _compare(
+            each,
+            ours[each.metric],
+            _finite((champion or {}).get(each.metric)),
+            _interval(each, (scores or {}).get(each.metric)),
+            needs_champion,
+        )
         for each in gate
     )
     return GateDecision(tuple(comparisons), champion_image, replaces=serving)
 
 
+def _interval(criterion: Criterion, scores: Scores | None) -> Interval | None:
+    if criterion.evaluate is None or scores is None:
+        return None
+    return paired_interval(criterion.metric, *scores, criterion.evaluate.confidence)
+
+
 def _compare(
-    criterion: Criterion, ours: float, theirs: float | None, needs_champion: bool
+    criterion: Criterion,
+    ours: float,
+    theirs: float | None,
+    interval: Interval | None,
+    needs_champion: bool,
 ) -> MetricComparison:
     metric, limit, tolerance = criterion.metric, criterion.limit, criterion.tolerance
     # With the sign turned where lower is better, higher is better from here on.
@@ -47,17 +74,25 @@ def _compare(
     if limit is not None and sign * ours < sign * limit:
         side = "below the minimum" if sign > 0 else "above the maximum"
         reasons.append(f"{metric} {ours:.6g} is {side} {limit:.6g}")
-    if theirs is not None and sign * _exact(ours) < sign * _exact(theirs) - _exact(tolerance):
+    if interval:
+        if min(sign * interval.low, sign * interval.high) < -tolerance:
+            reasons.append(
+                f"{metric} is not shown to be at most {tolerance:.6g} worse than the champion's; "
+                f"the difference is {interval.told}"
+            )
+    elif theirs is not None and sign * _exact(ours) < sign * _exact(theirs) - _exact(tolerance):
         reasons.append(
             f"{metric} {ours:.6g} is worse than the champion's {theirs:.6g} "
             f"by more than the tolerance {tolerance:.6g}"
         )
-    if theirs is None and needs_champion:
+    elif theirs is None and needs_champion:
         reasons.append(
             f"the champion's {metric} is not known here, so nothing says that the new model is as good; "
             "restore the images, or release with --accept-unknown-champion"
         )
-    return MetricComparison(metric, criterion.better, ours, theirs, limit, tolerance, tuple(reasons))
+    return MetricComparison(
+        metric, criterion.better, ours, theirs, limit, tolerance, tuple(reasons), interval
+    )
 
 
 def _exact(number: float) -> Fraction:
@@ -97,10 +132,16 @@ def describe(decision: GateDecision) -> list[dict[str, str]]:
             "better": each.better,
             "challenger": f"{each.challenger:.6g}",
             "champion": missing if each.champion is None else f"{each.champion:.6g}",
-            "difference": "" if each.champion is None else f"{each.challenger - each.champion:+.6g}",
+            "difference": _difference(each),
             "tolerance": f"{each.tolerance:.6g}",
             "limit": "none" if each.limit is None else f"{each.limit:.6g}",
             "outcome": each.outcome,
         }
         for each in decision.comparisons
     ]
+
+
+def _difference(comparison: MetricComparison) -> str:
+    if comparison.interval:
+        return comparison.interval.told
+    return "" if comparison.champion is None else f"{comparison.challenger - comparison.champion:+.6g}"

@@ -78,6 +78,27 @@ def run_pipeline(
         return FinishedRun(run_id, run / "model", outputs.files, outputs.metrics)
 
 
+@contextmanager
+def executed(
+    steps: tuple[Step, ...], run: Path, fill: Callable[[], object], progress: Progress
+) -> Iterator[None]:
+    """Runs `steps` that are no pipeline's in the folder `run`; inside the block what they left is there.
+
+    The folder is made anew, and `fill` puts into it what the steps read.
+
+    Raises:
+        StepFailed: see `run_pipeline`.
+    """
+    run.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _exclusive(run.with_name(f"{run.name}.lock"), progress) as lock:
+        _remove(run)
+        run.mkdir(mode=0o700)
+        fill()
+        _prepare(run, steps)
+        _execute(run, lock, progress)
+        yield
+
+
 def _finished(run: Path, identity: str) -> FinishedRun | None:
     """The outputs of a finished run; the marker is written last, so with it everything else is there."""
     try:

@@ -1,6 +1,7 @@
 """The release record: the story of one release as JSON, attached to its image."""
 
 import json
+from dataclasses import asdict
 
 from tasks.metrics import json_metrics
 from tasks.release import (
@@ -48,6 +49,7 @@ def release_record(
                     "champion": comparison.champion,
                     "limit": comparison.limit,
                     "tolerance": comparison.tolerance,
+                    "interval": comparison.interval and asdict(comparison.interval),
                 }
                 for comparison in decision.comparisons
             ],

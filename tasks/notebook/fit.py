@@ -5,6 +5,7 @@ from pathlib import Path
 from tasks.errors import NotebookInvalid, NotSupported
 from tasks.model import Model
 from tasks.notebook.document import Notebook, read_notebook
+from tasks.notebook.evaluation import defines
 from tasks.parameters import merge_parameters
 
 
@@ -12,7 +13,7 @@ def check_model(model: Model, directory: Path) -> Notebook:
     """The notebook of `model`, read from the notebook repository at `directory`.
 
     Raises:
-        NotebookInvalid: see `read_notebook`, or the notebook does not produce a metric of the gate.
+        NotebookInvalid: see `read_notebook`, or the notebook lacks a metric or a function of the gate.
         ParameterInvalid: see `merge_parameters`.
         NotSupported: the model asks for what this version cannot do.
     """
@@ -28,6 +29,13 @@ def check_model(model: Model, directory: Path) -> Notebook:
             why=f"Its pipeline-metrics cell prints: {', '.join(notebook.metrics) or 'nothing'}.",
             next_step=f"Add `{printing}` to a last cell tagged pipeline-metrics.",
         )
+    for function in (each.evaluate.function for each in model.gate if each.evaluate):
+        if not defines(notebook, function):
+            raise NotebookInvalid(
+                f"The notebook does not define the gate's function {function!r}.",
+                where=f"{settings}.gate",
+                next_step=f"Define it in a cell tagged functions: `def {function}(folder):`.",
+            )
     if model.fleet.mode != "push":
         raise NotSupported(
             "Bumping by pull request is not possible yet.",

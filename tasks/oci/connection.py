@@ -83,6 +83,23 @@ class Connection:
             raise refusal(response.status_code, document, what, where, in_session=in_session)
         return Answer(response.url, response.status_code, response.headers, response.links, document)
 
+    def download(self, what: str, url: str) -> Iterator[bytes]:
+        """Asks for `url`, which is below `base`, and gives the answer in pieces.
+
+        Raises:
+            RegistryRefused, RegistryUnreachable: there is no such answer, or it breaks off.
+        """
+        where = str(self.repository)
+        request = self.client.build_request("GET", self.base.join(url))
+        with (
+            reported(what, where),
+            closing(self.client.send(request, stream=True, follow_redirects=True)) as response,
+        ):
+            if response.status_code != 200:
+                document = _document(response, what, where)
+                raise refusal(response.status_code, document, what, where, in_session=False)
+            yield from response.iter_bytes()
+
 
 def _document(response: httpx.Response, what: str, where: str) -> bytes:
     content = bytearray()

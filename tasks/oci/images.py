@@ -40,6 +40,9 @@ class Images(Protocol):
     def read(self, descriptor: Descriptor) -> bytes:
         """The content of a manifest or another small blob, checked against its size and digest."""
 
+    def stream(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The content of a large blob in pieces, as it is stored: nothing is checked."""
+
     def attach(self, subject: Descriptor, blobs: Sequence[Blob]) -> None:
         """Stores the blobs of a referrer to `subject`, its manifest last, and lists it."""
 

@@ -22,6 +22,7 @@ from tasks.oci.listing import Entry, entries_of, find
 from tasks.release import Digest
 
 _VERSION = {"imageLayoutVersion": "1.0.0"}
+_PIECE = 1 << 20  # bytes read at a time
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,12 @@ class Layout:
         if (found := f"sha256:{hashlib.sha256(content).hexdigest()}") != descriptor.digest:
             raise _corrupt(path, f"its content has the digest {found}")
         return content
+
+    def stream(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """The content of a blob of any size, in pieces."""
+        with self._path(descriptor).open("rb") as file:
+            while piece := file.read(_PIECE):
+                yield piece
 
     def _path(self, descriptor: Descriptor) -> Path:
         return self._blobs / descriptor.digest.removeprefix("sha256:")

@@ -1,6 +1,6 @@
 """Model images in an OCI image layout folder."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -65,6 +65,11 @@ class LayoutImages:
         """See `Images`."""
         with reported(ImageCorrupt, _READ, self.root):
             return self._layout.read(descriptor)
+
+    def stream(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """See `Images`."""
+        with reported(ImageCorrupt, _READ, self.root):
+            yield from self._layout.stream(descriptor)
 
     def attach(self, subject: Descriptor, blobs: Sequence[Blob]) -> None:
         """See `Images`; the referrer's manifest names its subject, so that the layout need not."""

@@ -1,6 +1,6 @@
 """One repository of an image registry: what distribution-spec 1.1 knows, a method each."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -63,6 +63,10 @@ class Registry:
         """The content of a small blob, as it came; None where there is none."""
         answer = self.connection.ask("A blob cannot be read.", "GET", f"blobs/{digest}", 200, 404)
         return answer.content if answer.status == 200 else None
+
+    def stream(self, digest: Digest) -> Iterator[bytes]:
+        """The content of a blob of any size in pieces, as it comes."""
+        return self.connection.download(f"The blob {digest} cannot be read.", f"blobs/{digest}")
 
     def upload(self, descriptor: Descriptor, pieces: Iterable[bytes]) -> None:
         """Sends a blob in chunks, of which memory holds two at a time."""

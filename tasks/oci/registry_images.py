@@ -87,6 +87,10 @@ class RegistryImages:
         found = (self.registry.manifest if is_manifest else self.registry.blob)(descriptor.digest)
         return self._checked(descriptor, found)
 
+    def stream(self, descriptor: Descriptor) -> Iterator[bytes]:
+        """See `Images`."""
+        return self.registry.stream(descriptor.digest)
+
     def _checked(self, descriptor: Descriptor, content: bytes | None) -> bytes:
         if content is not None and (len(content), _digest(content)) == (descriptor.size, descriptor.digest):
             return content

@@ -74,6 +74,8 @@ def _rows(comparison: MetricComparison, champion_image: str | None, places: int)
         sign = "+" if difference > 0 else "−" if difference < 0 else "±"  # noqa: RUF001 (a real minus sign)
         yield Row("Champion", written(comparison.champion), "the model that served then", champion_image)
         yield Row("Difference", sign + written(abs(difference)), _in_words(difference, comparison.better))
+    if interval := comparison.interval:
+        yield Row("Evaluated", f"{interval.mean:+.{places}f}", f"{interval.told}; this decides")
     bound = "least" if comparison.better == "higher" else "most"
     limit_note = (
         "no limit is set" if comparison.limit is None else f"the challenger must have at {bound} this"

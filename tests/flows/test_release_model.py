@@ -78,6 +78,49 @@ def test_a_worse_model_is_refused_and_nothing_is_published(release, repositories
     assert repositories.releases() == [good.release_id]
 
 
+def test_both_models_are_evaluated_on_the_same_examples_by_a_function_of_the_notebook(
+    release, repositories, home, prefect_api
+):
+    settings = SMALL_SETTINGS.replace("tolerance: 0.01", "tolerance: 0.02, evaluate: {function: correct}")
+
+    def push(weight: int) -> None:
+        cells = notebook(
+            code("weight = 1", "pipeline-parameters"),
+            code("import dill", "imports"),
+            code(
+                "def correct(folder):\n"
+                "    with open(folder / 'model.dillpkl', 'rb') as file:\n"
+                "        model = dill.load(file)\n"
+                "    return [example < model['weight'] for example in range(20)]",
+                "functions",
+            ),
+            code("model = {'weight': weight}\nmodel", "step:train"),
+            code("score = 1 - model['weight'] / 40", "step:evaluate", "prev:train"),
+            code("print(score)", "pipeline-metrics"),
+        )
+        weighed = settings.replace("weight: 9", f"weight: {weight}")
+        repositories.push({"small.ipynb": cells, "modelflight.yaml": weighed})
+
+    push(16)
+    first = release()
+    assert first.decision.comparisons[0].interval is None
+    push(14)
+    worse = release()
+    assert worse.decision.reasons[0].startswith("score is not shown to be at most 0.02 worse")
+    push(18)
+    better = release()
+    assert better.decision.passed
+    (compared,) = better.decision.comparisons
+    assert compared.challenger < compared.champion - compared.tolerance
+    assert (compared.interval.mean, compared.interval.examples) == (0.1, 20)
+    (row,) = json.loads(artifacts(prefect_api, "small-gate"))
+    assert row["difference"].startswith("+0.1 on 20 examples, with 95 % confidence +0")
+    shutil.rmtree(home / "images")
+    push(20)
+    unknown = release()
+    assert "not known here" in unknown.decision.reasons[0]
+
+
 def test_text_parameters_arrive_in_the_notebook_as_they_are(release, repositories):
     text = "it's \"quoted\"\n'''; import os; os.abort() # {weight} \\ \u00e9 \U0001f600 {{$}}"
     settings = f"""\

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.artifacts.reading import reading
+from tasks.artifacts.reading import reading, write_files
 from tasks.artifacts.scan import scan
 from tasks.errors import ArtifactFailed
 
@@ -73,3 +73,20 @@ def test_reads_in_small_pieces(tmp_path: Path) -> None:
     with reading(artifact) as read:
         assert max(map(len, read(artifact.files[0]))) == 1 << 20
     assert stat.S_ISREG((tmp_path / "weights").stat().st_mode)
+
+
+def test_an_artifact_is_written_into_a_folder_as_it_was(tmp_path: Path) -> None:
+    model, copied = tmp_path / "model", tmp_path / "copied"
+    (model / "deep" / "empty").mkdir(parents=True)
+    (model / "weights").write_bytes(b"1" * 3_000_000)
+    (model / "deep" / "größe").write_bytes(b"")
+    artifact = scan(model)
+    write_files(artifact, copied)
+    found = scan(copied)
+    assert [(file.path, file.sha256) for file in found.files] == [
+        (file.path, file.sha256) for file in artifact.files
+    ]
+    assert found.folders == artifact.folders
+    change(model / "weights")
+    with pytest.raises(ArtifactFailed):
+        write_files(artifact, tmp_path / "again")

@@ -193,12 +193,12 @@ models:
         (
             "gate: {metric: a, Minimun: 1}",
             "7: models[0].gate.Minimun: unknown key; did you mean minimum? "
-            "allowed here: better, maximum, metric, minimum, tolerance",
+            "allowed here: better, evaluate, maximum, metric, minimum, tolerance",
         ),
         (
             "gate: {metric: a, 'x\\e': 1}",
             "7: models[0].gate.'x\\\\e': unknown key; "
-            "allowed here: better, maximum, metric, minimum, tolerance",
+            "allowed here: better, evaluate, maximum, metric, minimum, tolerance",
         ),
         (
             "gate: {}",
@@ -211,7 +211,7 @@ models:
         (
             "gate:\n    - {metric: a}\n    - {metric: b, Maximum: 1}",
             "9: models[0].gate[1].Maximum: unknown key; did you mean maximum? "
-            "allowed here: better, maximum, metric, minimum, tolerance",
+            "allowed here: better, evaluate, maximum, metric, minimum, tolerance",
         ),
         (
             "gate:\n    - {metric: a}\n    - {better: lower}",
@@ -228,6 +228,22 @@ models:
         (
             "gate: {metric: a, minimum: .nan}",
             "7: models[0].gate.minimum: wanted a finite number, found a number",
+        ),
+        (
+            "gate: {metric: a, evaluate: f}",
+            "7: models[0].gate.evaluate: wanted keys with values, found text",
+        ),
+        (
+            "gate: {metric: a, evaluate: {function: a.b}}",
+            "7: models[0].gate.evaluate.function: wanted the name of a function in the notebook",
+        ),
+        (
+            "gate: {metric: a, evaluate: {function: f, confidence: 95}}",
+            "7: models[0].gate.evaluate.confidence: wanted less than 1",
+        ),
+        (
+            "gate: {metric: a, evaluate: {function: f, confidence: 0.5}}",
+            "7: models[0].gate.evaluate.confidence: wanted greater than 0.5",
         ),
         ("gate: {metric: a, tolerance: -1}", "7: models[0].gate.tolerance: wanted at least 0"),
         (

@@ -25,7 +25,13 @@ FULL: dict[str, Any] = {
                 "base_image": "python:3.12@sha256:" + "0" * 64,
                 "requirements": "requirements.lock",
             },
-            "gate": {"metric": "accuracy", "better": "higher", "minimum": 0.9, "tolerance": 0.01},
+            "gate": {
+                "metric": "accuracy",
+                "better": "higher",
+                "minimum": 0.9,
+                "tolerance": 0.01,
+                "evaluate": {"function": "correct", "confidence": 0.95},
+            },
             "image": "registry.example.com/models/wine",
             "fleet": {
                 "repository": "https://git.example.com/fleet.git",
@@ -188,7 +194,11 @@ def test_a_wrong_file_is_rejected_by_both(project: dict[str, Any]) -> None:
             *((key,) for key in FULL["models"][0]),
             # Not repository, cron and timezone: what they may be takes more than JSON Schema can say.
             *(("environment", key) for key in ("base_image", "requirements", "x")),
-            *(("gate", key) for key in ("metric", "better", "minimum", "maximum", "tolerance", "x")),
+            *(("gate", "evaluate", key) for key in ("function", "confidence", "x")),
+            *(
+                ("gate", key)
+                for key in ("metric", "better", "minimum", "maximum", "tolerance", "evaluate", "x")
+            ),
             *(("fleet", key) for key in ("branch", "path", "mode", "x")),
             *(("rollout", key) for key in ("namespace", "canary", "timeout", "on_failure", "x")),
             ("parameters", "x"),

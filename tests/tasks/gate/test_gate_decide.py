@@ -173,3 +173,55 @@ def test_the_table_has_a_row_for_each_metric_with_what_was_compared_and_the_outc
     assert (second["better"], second["difference"], second["outcome"]) == ("lower", "-0.1", "go")
     assert (third["champion"], third["difference"], third["limit"]) == ("unknown", "", "none")
     assert describe(decide(gate(), {"score": 1}, None, FRESH))[0]["champion"] == "none serves yet"
+
+
+def evaluated(better: str, tolerance: float) -> list[Criterion]:
+    return [
+        Criterion.model_validate(
+            {"metric": "score", "better": better, "tolerance": tolerance, "evaluate": {"function": "f"}}
+        )
+    ]
+
+
+BASE = [0.5] * 40
+# Nine of ten examples are as good, one in ten is 0.1 worse or better: the mean moves by 0.01.
+WORSE, BETTER = (
+    [0.5 + (change if number % 10 == 0 else 0) for number in range(40)] for change in (-0.1, 0.1)
+)
+
+
+@pytest.mark.parametrize(
+    ("better", "ours", "tolerance", "passed"),
+    [
+        ("higher", BASE, 0, True),
+        ("higher", WORSE, 0.05, True),
+        ("higher", WORSE, 0.012, False),  # 0.01 worse was seen, but it may be 0.02
+        ("higher", WORSE, 0, False),
+        ("higher", BETTER, 0, True),
+        ("lower", BETTER, 0.012, False),
+        ("lower", BETTER, 0.05, True),
+        ("lower", WORSE, 0, True),
+    ],
+)
+def test_on_the_same_examples_the_challenger_has_to_be_shown_not_to_be_worse_than_the_tolerance(
+    better, ours, tolerance, passed
+):
+    which = evaluated(better, tolerance)
+    worse, good = (0.1, 0.9) if better == "higher" else (0.9, 0.1)
+    # The metrics themselves would decide otherwise.
+    metrics = ({"score": worse}, {"score": good}) if passed else ({"score": good}, {"score": worse})
+    decision = decide(which, *metrics, PINNED, scores={"score": (ours, BASE)})
+    assert decision.passed is passed
+    assert decision.comparisons[0].interval.examples == 40
+    if not passed:
+        assert f"score is not shown to be at most {tolerance:g} worse" in decision.reasons[0]
+        assert "on 40 examples, with 95 % confidence" in decision.reasons[0]
+
+
+def test_scores_make_up_for_a_champion_whose_metric_is_not_known_and_without_scores_the_metrics_decide():
+    which = evaluated("higher", 0.05)
+    assert decide(which, {"score": 0.5}, None, PINNED, scores={"score": (BASE, BASE)}).passed
+    assert not decide(which, {"score": 0.5}, None, PINNED, scores={}).passed
+    assert decide(which, {"score": 0.5}, {"score": 0.5}, PINNED).passed
+    row = describe(decide(which, {"score": 0.5}, {"score": 0.5}, PINNED, scores={"score": (BETTER, BASE)}))[0]
+    assert row["difference"].startswith("+0.01 on 40 examples, with 95 % confidence +0.")

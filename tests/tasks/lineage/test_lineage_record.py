@@ -51,6 +51,7 @@ def test_the_record_holds_what_the_release_was_made_of_as_strict_json():
                 "champion": 0.5,
                 "limit": None,
                 "tolerance": 0.0,
+                "interval": None,
             }
         ],
     }

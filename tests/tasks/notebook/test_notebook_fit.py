@@ -43,6 +43,20 @@ def test_metrics_that_the_notebook_does_not_print_are_wrong_input(directory):
     assert "`print(loss); print(recall)`" in caught.value.next_step
 
 
+def test_a_function_that_evaluates_models_has_to_be_in_a_cell_tagged_functions(directory):
+    gate = {"metric": "score", "evaluate": {"function": "correct"}}
+    define = "import os\n%time\ndef correct(folder):\n    return [1]"
+    cells = [code("model = 1\nscore = 1", "step:train"), code("print(score)", "pipeline-metrics")]
+    for role in ("imports", "functions"):
+        (directory / "small.ipynb").write_text(notebook(code(define, role), *cells))
+        if role == "functions":
+            assert check_model(model(gate=gate), directory).name == "small.ipynb"
+            continue
+        with pytest.raises(NotebookInvalid, match="does not define the gate's function 'correct'") as caught:
+            check_model(model(gate=gate), directory)
+        assert "`def correct(folder):`" in caught.value.next_step
+
+
 def test_a_notebook_without_metrics_says_so(directory):
     (directory / "small.ipynb").write_text(notebook(code("model = 1\nmodel", "step:train")))
     with pytest.raises(NotebookInvalid, match="prints: nothing"):

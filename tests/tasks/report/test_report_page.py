@@ -15,6 +15,7 @@ from tasks.release import (
     Digest,
     FleetCommit,
     GateDecision,
+    Interval,
     MetricComparison,
     ModelImage,
     Release,
@@ -348,6 +349,13 @@ def test_each_metric_of_a_gate_has_its_plot_and_its_table_and_the_release_is_tol
     assert "Decisionpassed" in first
     assert "Decisionrefusedloss is too high" in second
     assert "Other metrics" not in told
+
+
+def test_what_decided_on_the_same_examples_is_in_the_table():
+    decision = compared(FOUR[0], interval=Interval(-0.004, 0.001, 0.006, 0.95, 178))
+    text = Page(render_report([replace(FOUR[0], decision=decision)])).text
+    told = "+0.001 on 178 examples, with 95 % confidence -0.004 to +0.006; this decides"
+    assert f"Evaluated+0.0010{told}" in text
 
 
 @pytest.mark.parametrize("verdict", Verdict)
