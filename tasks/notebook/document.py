@@ -151,6 +151,15 @@ def _load(content: bytes, name: str) -> dict[str, Any]:
                 why=f"Its kernel's language is {language!r}.",
                 next_step="Choose a Python kernel in Jupyter and save the notebook.",
             )
+    python = _mapping(metadata, "language_info", name).get("version")
+    kernel = _mapping(metadata, "kernelspec", name).get("name")
+    if kernel == "python2" or (isinstance(python, str) and python.startswith("2.")):
+        raise NotebookInvalid(
+            "Notebooks of Python 2 cannot be compiled.",
+            where=name,
+            why=f"Its kernel is {kernel!r}, and it was saved with Python {python or 2}.",
+            next_step="Choose a Python 3 kernel in Jupyter, run the notebook with it, and save it.",
+        )
     return document
 
 
@@ -210,12 +219,13 @@ def _at(name: str, cell: int, line: int | None = None) -> str:
 
 
 def _steps(cells: Iterable[Cell], name: str) -> tuple[str, ...]:
-    steps: list[str] = []
+    steps: dict[str, set[str]] = {}  # with the steps that each one follows
     for cell in cells:
         if any(tag in _ROLES for tag in cell.tags):
             continue
         _check_tags(cell, name)
-        for previous in filter(None, map(_PREVIOUS.fullmatch, cell.tags)):
+        followed = [previous for previous in map(_PREVIOUS.fullmatch, cell.tags) if previous]
+        for previous in followed:
             if previous[1] not in steps:
                 raise NotebookInvalid(
                     f"The tag {previous[0]!r} refers to a step that is not defined above it.",
@@ -224,8 +234,18 @@ def _steps(cells: Iterable[Cell], name: str) -> tuple[str, ...]:
                     next_step=f"Tag an earlier cell `step:{previous[1]}`, or correct the tag.",
                 )
         for step in filter(None, map(_STEP.fullmatch, cell.tags)):
-            if step[1] not in steps:
-                steps.append(step[1])
+            # Kale takes these tags from the step's first cell alone and drops the others without a word,
+            # among them all that would make a circle.
+            known = steps.setdefault(step[1], {previous[1] for previous in followed})
+            for previous in followed:
+                if previous[1] not in known:
+                    raise NotebookInvalid(
+                        f"The tag {previous[0]!r} comes too late for the step {step[1]!r}.",
+                        where=_at(name, cell.number),
+                        why="A step follows the steps that its first cell names, and no other.",
+                        next_step=f"Tag the first cell of {step[1]!r} with it, below the step "
+                        f"{previous[1]!r}, or make this cell a step of its own.",
+                    )
     if not steps:
         raise NotebookInvalid(
             "The notebook has no tagged steps.",

@@ -53,7 +53,7 @@ def test_cells_count_by_their_tags_wherever_they_stand():
         listed,
         code("%time f()"),  # goes on with the step
         code("model = data\nmodel", "step:train", "prev:load", "limit:nvidia.com/gpu:1"),
-        code("more = 1", "step:train"),
+        code("more = 1", "step:train", "prev:load"),
         code("print(loss)\n\n  print(r2_score)", "pipeline-metrics"),
         code("print(recall)"),
         code("scratch", "skip"),
@@ -104,6 +104,14 @@ def test_text_that_is_no_json_is_placed(text, where, why):
     assert why in error.why
 
 
+def test_large_outputs_are_no_hindrance():
+    document = json.loads(small_notebook())
+    document["cells"][1]["outputs"] = [
+        {"output_type": "stream", "name": "stdout", "text": "x" * 20 * 1024**2}
+    ]
+    assert parsed(json.dumps(document)).steps == ("train", "evaluate")
+
+
 @pytest.mark.parametrize("line", [1, 5, 9])
 def test_a_committed_merge_conflict_is_named_with_its_line(line):
     lines = json.dumps(json.loads(small_notebook()), indent=1).splitlines()
@@ -149,6 +157,14 @@ def test_a_notebook_larger_than_the_limit_is_refused(tmp_path):
         ({"metadata": {"kernelspec": {"language": None}}}, "Its kernel's language is None."),
         ({"metadata": {"kernelspec": {"name": "ir", "language": "R"}}}, "Its kernel's language is 'R'."),
         (
+            {"metadata": {"kernelspec": {"name": "python2", "language": "python"}}},
+            "Its kernel is 'python2', and it was saved with Python 2.",
+        ),
+        (
+            {"metadata": {"language_info": {"name": "python", "version": "2.7.18"}}},
+            "Its kernel is None, and it was saved with Python 2.7.18.",
+        ),
+        (
             {"metadata": {"kernelspec": {"name": "ir"}, "language_info": {"name": "R"}}},
             "Its kernel's language is 'R'.",
         ),
@@ -191,6 +207,8 @@ def test_a_cell_that_is_none_is_named(cell):
         ([TRAIN, code("x", "step:test", "prev:trian")], ", cell 2", "'prev:trian'"),
         ([code("x", "step:train", "prev:train")], ", cell 1", "'prev:train'"),
         ([code("x", "step:load", "skip"), code("y", "step:train", "prev:load")], ", cell 2", "'prev:load'"),
+        ([TRAIN, code("x", "step:a"), code("y", "step:train", "prev:a")], ", cell 3", "comes too late"),
+        ([TRAIN, code("y", "step:train", "prev:train")], ", cell 2", "comes too late"),
         ([TRAIN, code("x", "step:Test")], ", cell 2", "'step:Test'"),
         ([TRAIN, code("x", "step:")], ", cell 2", "'step:'"),
         ([TRAIN, code("x", "step:my-step")], ", cell 2", "'step:my-step'"),
