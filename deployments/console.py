@@ -100,13 +100,14 @@ class StepLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Shows what the record tells of a step."""
+        line = getattr(record, "modelflight_line", "")
         match getattr(record, "modelflight_event", None):
             case "started":
                 self.begin(getattr(record, "task_run_name", ""))
             case "progress":
-                self._spin(f"{self._step}: {record.getMessage()}")
+                self._spin(f"{self._step}: {line}")
             case "ended":
-                self.end(record.getMessage())
+                self.end(line)
 
     def begin(self, step: str) -> None:
         """A step begins; shown while it runs."""

@@ -9,7 +9,7 @@ from deployments.approver import Approver
 from deployments.console import StepLines, warn
 from flows.settings import Backends
 from tasks.address import check_address, redact
-from tasks.errors import PrefectUnreachable
+from tasks.errors import InvalidInput, PrefectUnreachable
 from tasks.notebook.worktree import top_level, uncommitted
 from tasks.release import Release
 
@@ -72,13 +72,15 @@ def _working_copy(path: Path, commit: str) -> str:
     return str(top)
 
 
-def reach_prefect(lines: StepLines) -> None:
+def reach_prefect(lines: StepLines, *, shared: bool = False) -> None:
     """Makes sure that the API answers, before Prefect would say so with a traceback.
 
+    A `shared` one has to be named: one of its own would have nothing registered, and serve nobody.
     Prefect must not have been imported before.
 
     Raises:
-        PrefectUnreachable: it does not.
+        InvalidInput: none is named.
+        PrefectUnreachable: it does not answer.
     """
     for name, value in _PREFECT_SETTINGS.items():
         os.environ.setdefault(name, value)
@@ -88,6 +90,13 @@ def reach_prefect(lines: StepLines) -> None:
     from prefect.settings import get_current_settings
 
     address = get_current_settings().api.url
+    if shared and not address:
+        raise InvalidInput(
+            "No Prefect API is named.",
+            where="PREFECT_API_URL",
+            why="This is about what is registered and deployed in a Prefect that others use, too.",
+            next_step="Start `modelflight up`, and set PREFECT_API_URL to the API that it prints.",
+        )
     try:
         with get_client(sync_client=True) as client:
             problem = client.api_healthcheck()
@@ -103,7 +112,8 @@ def reach_prefect(lines: StepLines) -> None:
                 why=f"It answers {error.response.status_code} {error.response.reason_phrase}.",
                 next_step="Set PREFECT_API_AUTH_STRING or PREFECT_API_KEY to what it asks for.",
             ) from None
-    lines.end(redact(address) if address else "an API of its own; PREFECT_API_URL names another")
+    reached = redact(address) if address else "an API of its own; PREFECT_API_URL names another"
+    lines.end(f"failed: {reached}" if problem else reached)
     if problem is not None:
         raise PrefectUnreachable(
             "The Prefect API does not answer.",

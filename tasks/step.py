@@ -13,7 +13,7 @@ from prefect import Task, task
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.logging import get_run_logger
-from prefect.runtime import flow_run
+from prefect.runtime import flow_run, task_run
 from prefect.tasks import exponential_backoff
 
 from tasks.address import redact
@@ -77,10 +77,12 @@ def step(
 def report(line: str, event: str = "progress") -> None:
     """Logs `line` for the current step: in Prefect's log, and on the terminal of the command line.
 
-    `event` (`started`, `progress`, `ended`) becomes an attribute of the log record, by which the command line
-    knows Modelflight's own lines from Prefect's.
+    Prefect's pages do not show which step a line is of, so its name is put before it. `event` (`started`,
+    `progress`, `ended`) and `line` become attributes of the log record, by which the command line knows
+    Modelflight's own lines from Prefect's.
     """
-    get_run_logger().info(line, extra={"modelflight_event": event})
+    extra = {"modelflight_event": event, "modelflight_line": line}
+    get_run_logger().info("%s: %s", task_run.name, line, extra=extra)
 
 
 def leave_artifact(create: Callable[..., object], **arguments: Any) -> None:

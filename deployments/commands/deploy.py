@@ -34,7 +34,7 @@ def deploy(registrations: tuple[str, ...], dry_run: bool, prune: bool, output: s
     from deployments.prefect_run import reach_prefect
 
     with closing(console.StepLines()) as lines:
-        reach_prefect(lines)
+        reach_prefect(lines, shared=True)
     from flows.deploy_models import deploy_models
 
     done = deploy_models(registrations, dry_run=dry_run, prune=prune)

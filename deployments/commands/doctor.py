@@ -23,7 +23,7 @@ def doctor(output: str) -> int:
     from deployments.prefect_run import reach_prefect
 
     with closing(console.StepLines()) as lines:
-        reach_prefect(lines)
+        reach_prefect(lines, shared=True)
     from flows.doctor import examine
 
     findings = examine(console.show_progress)

@@ -22,7 +22,7 @@ from deployments.receiver.problem import Refusal, answer_problems, declared, sta
 from deployments.receiver.receiving import Answer, Receiver
 from deployments.receiver.registrations import Registration
 from deployments.receiver.settings import Settings
-from deployments.receiver.signature import is_signed
+from deployments.receiver.signature import has_signature, is_signed
 from deployments.receiver.starts import Starts
 from tasks.errors import ModelflightError
 
@@ -127,9 +127,11 @@ def create_app(settings: Settings) -> FastAPI:
                 told["secretly"] = (
                     "Nothing is registered by that name."
                     if registration is None
-                    else "The signature is wrong."
-                    if secrets
                     else "The block has no webhook_secret."
+                    if not secrets
+                    else "The signature is wrong."
+                    if has_signature(request.headers)
+                    else "It is not signed; give the Git server's webhook the block's secret."
                 )
                 rates.charge(request, _GUESS)
                 raise _unknown()

@@ -32,6 +32,11 @@ def is_signed(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -
     return accepted
 
 
+def has_signature(headers: Mapping[str, str]) -> bool:
+    """Whether anything in the headers is there to tell who sent the body."""
+    return not headers.keys().isdisjoint((*_HEX_HEADERS, "x-gitlab-token", "webhook-signature"))
+
+
 def _pairs(headers: Mapping[str, str], body: bytes, secret: str) -> Iterator[tuple[bytes, bytes]]:
     """What the headers offer, and what it has to be."""
     digest = hmac.new(secret.encode(), body, "sha256").hexdigest().encode()

@@ -168,4 +168,5 @@ class _Log:
             return _line("run", message) if record["level"] >= logging.WARNING else ""
         if message.startswith("Finished in state"):
             return ""
-        return _line(self._names.get(record["task_run_id"], "a step"), message)
+        step = self._names.get(record["task_run_id"], "a step")
+        return _line(step, message.removeprefix(f"{step}: "))

@@ -197,6 +197,7 @@ def _lines(installation: Installation, registered: Any) -> Iterator[str]:
     if installation.login_file:
         yield f"            they ask for the login in {installation.login_file}"
     yield f"  API       {installation.api}"
+    yield f"            for other commands: export PREFECT_API_URL={installation.api}"
     yield f"  Webhooks  {webhooks}/NAME"
     yield f"  Logs      {installation.logs}"
     if registered:

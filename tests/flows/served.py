@@ -122,7 +122,7 @@ class Served:
         names = {task["id"]: task["name"] for task in self.tasks(run)}
         ran: dict[str, int] = {}
         for entry in self._post("logs/filter", wanted):
-            if entry["message"] == "started" and entry["task_run_id"]:
+            if entry["message"].endswith(": started") and entry["task_run_id"]:
                 name = names[entry["task_run_id"]]
                 ran[name] = ran.get(name, 0) + 1
         return ran

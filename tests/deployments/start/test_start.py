@@ -110,10 +110,13 @@ def test_progress_is_shown_while_the_run_goes_on(deployment: Deployment) -> None
         deployment.move(run, "RUNNING")
         deployment.log(run, None, "Opening process...")
         step = deployment.step(run, "check gate")
-        deployment.log(run, step, "started")
+        deployment.log(run, step, "check gate: started")
         time.sleep(0.5)
         deployment.log(
-            run, step, "go, by https://ada:secret@git.example.com\nmore", "Finished in state Completed()"
+            run,
+            step,
+            "check gate: go, by https://ada:secret@git.example.com\nmore",
+            "Finished in state Completed()",
         )
         deployment.log(run, None, "Something is odd", level=30)
         deployment.move(run, "COMPLETED", "Untracked")
