@@ -3,6 +3,8 @@
 Prefect encrypts the secret fields. A block's docstring and its fields' descriptions are its form's help.
 """
 
+from functools import partial
+from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
@@ -11,9 +13,10 @@ from prefect_aws import AwsCredentials, MinIOCredentials
 from pydantic import AfterValidator, Field, SecretStr
 
 from tasks.address import check_address
-from tasks.clusters.connection import ClusterAddress
+from tasks.clusters.connection import ClusterAddress, read_configuration
 from tasks.errors import AddressInvalid
 from tasks.keyring import AwsAccess, Login
+from tasks.kubeflow.endpoint import Endpoint
 
 
 def _address(value: str) -> str:
@@ -137,17 +140,6 @@ class ImageRegistry(Block):
         return Login(self.username, self.password.get_secret_value()) if self.username else None
 
 
-class KubeflowEndpoint(Block):
-    """The API of Kubeflow Pipelines."""
-
-    _block_type_name = "Modelflight Kubeflow endpoint"
-    _block_type_slug = "modelflight-kubeflow-endpoint"
-
-    address: str = Field(description="https://host/pipeline, or the address of ml-pipeline in the cluster.")
-    namespace: str = Field(default="kubeflow", description="Namespace that runs belong to.")
-    token: SecretStr = Field(default=_NO_SECRET, description="Bearer token, where the API wants one.")
-
-
 class KubernetesCluster(Block):
     """The cluster that models are rolled out on."""
 
@@ -173,6 +165,44 @@ class KubernetesCluster(Block):
             self.kubeconfig.get_secret_value(),
             self.eks,
             self.credentials.get_boto3_session if self.credentials else None,
+        )
+
+
+class KubeflowEndpoint(Block):
+    """The API of Kubeflow Pipelines."""
+
+    _block_type_name = "Modelflight Kubeflow endpoint"
+    _block_type_slug = "modelflight-kubeflow-endpoint"
+
+    address: str = Field(
+        default="",
+        description="https://host/pipeline, or the address of ml-pipeline in the cluster; empty: through "
+        "the API of the cluster that is chosen below.",
+    )
+    namespace: str = Field(default="kubeflow", description="Namespace that runs belong to.")
+    token: SecretStr = Field(default=_NO_SECRET, description="Bearer token, where the API wants one.")
+    token_file: str = Field(
+        default="",
+        description="File on the workers with the bearer token, such as that of a pod's service account.",
+    )
+    cookie: SecretStr = Field(
+        default=_NO_SECRET,
+        description="NAME=VALUE, as a browser sends it after a login with Dex or oauth2-proxy.",
+    )
+    cluster: KubernetesCluster | None = Field(
+        default=None, description="The cluster that it runs in; with it, errors show the logs of steps."
+    )
+
+    @property
+    def reached(self) -> Endpoint:
+        """Where it is, and with what credentials it is asked."""
+        return Endpoint(
+            self.address,
+            self.namespace,
+            self.token.get_secret_value(),
+            Path(self.token_file) if self.token_file else None,
+            self.cookie.get_secret_value(),
+            partial(read_configuration, self.cluster.reached) if self.cluster else None,
         )
 
 

@@ -152,8 +152,7 @@ def _check_registry(block: ImageRegistry) -> str:
 
 
 def _check_kubeflow(block: KubeflowEndpoint) -> str:
-    version = check_health(block.address, block.namespace, block.token.get_secret_value())
-    return f"version {version}"
+    return f"version {check_health(block.reached)}"
 
 
 def _check_cluster(block: KubernetesCluster) -> str:

@@ -153,6 +153,10 @@ class KubeflowUnreachable(ModelflightError):
     retryable = True
 
 
+class KubeflowAnswerLost(KubeflowUnreachable):
+    """Kubeflow Pipelines failed, or its answer did not arrive: the request may have been carried out."""
+
+
 class KubeflowRefused(ModelflightError):
     """Kubeflow Pipelines refuses: the credential, or what it is asked for."""
 

@@ -12,7 +12,7 @@ from tasks.errors import ClusterFailed, ClusterUnreachable, InvalidInput
 
 if TYPE_CHECKING:
     import boto3
-    from kubernetes.client import ApiClient
+    from kubernetes.client import ApiClient, Configuration
 
 _TOKEN_SECONDS = 60  # as long as AWS takes the signature; the token itself is good for 15 minutes
 
@@ -71,6 +71,16 @@ def connected(address: ClusterAddress) -> Iterator["ApiClient"]:
         ) from None
     with made:
         yield made
+
+
+def read_configuration(address: ClusterAddress) -> "Configuration":
+    """How the cluster's API is reached, with a token that is new; for clients other than Kubernetes' own.
+
+    Raises:
+        InvalidInput, ClusterFailed, ClusterUnreachable: see `connected`.
+    """
+    with connected(address) as client:
+        return client.configuration
 
 
 def _content(address: ClusterAddress) -> dict[str, Any]:

@@ -80,31 +80,47 @@ def _steps(spec: Mapping[str, Any], overrides: Mapping[str, Parameter], path: Pa
         raise _no_pipeline(path, f"its tasks depend on each other in a circle: {circle}") from None
 
 
+def read_documents(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The pipeline at `path` and what its file says of the platform, which may be empty.
+
+    Raises:
+        InvalidInput: the file is no KFP pipeline.
+    """
+    documents = _load(path)
+    platform = documents[1] if len(documents) > 1 else None
+    match documents[0]:
+        case {
+            "root": {"dag": {"tasks": dict()}},
+            "components": dict(),
+            "deploymentSpec": {"executors": dict()},
+        } as spec:
+            return spec, platform if isinstance(platform, dict) else {}
+    raise _no_pipeline(path, "it has no root.dag.tasks, components and deploymentSpec.executors")
+
+
 def _read(path: Path) -> dict[str, Any]:
+    return read_documents(path)[0]
+
+
+def _load(path: Path) -> list[Any]:
     try:
         text = path.read_text(encoding="utf-8")
         _check_depth(text)
-        spec = next(iter(yaml.load_all(text, _LOADER)))
+        documents = list(yaml.load_all(text, _LOADER))
     # PyYAML lets through what Python raises for a scalar such as `!!int ""` or the date 2026-99-99.
     except (
         OSError,
         yaml.YAMLError,
-        StopIteration,
         ValueError,
         LookupError,
         TypeError,
         AttributeError,
         ArithmeticError,
     ) as error:
-        raise _no_pipeline(path, str(error) or "it is empty") from None
-    match spec:
-        case {
-            "root": {"dag": {"tasks": dict()}},
-            "components": dict(),
-            "deploymentSpec": {"executors": dict()},
-        }:
-            return dict(spec)
-    raise _no_pipeline(path, "it has no root.dag.tasks, components and deploymentSpec.executors")
+        raise _no_pipeline(path, str(error) or type(error).__name__) from None
+    if not documents:
+        raise _no_pipeline(path, "it is empty")
+    return documents
 
 
 def _check_depth(text: str) -> None:
