@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any
 
 _STEP = "-step"  # how Kale ends the names of tasks
@@ -53,12 +54,13 @@ class Run:
 def read_run(document: Mapping[str, Any]) -> Run:
     """The run that the API answered with; whatever it leaves out is empty here."""
     state = _state(document)
-    history = {_state(each) for each in _all(document, "state_history")}
+    # Of a run that was retried, what was before is over.
+    since = [*takewhile(lambda each: each is not RunState.RUNNING, reversed(_history(document)))]
     return Run(
         run_id=str(document.get("run_id", "")),
         state=state,
         description=str(document.get("description", "")),
-        was_cancelled=bool({RunState.CANCELING, RunState.CANCELED} & {state, *history}),
+        was_cancelled=bool({RunState.CANCELING, RunState.CANCELED} & {state, *since}),
         steps={
             str(task["display_name"]): StepState(_state(task), _seconds(task))
             for task in _all(document.get("run_details"), "task_details")
@@ -71,6 +73,10 @@ def read_run(document: Mapping[str, Any]) -> Run:
 def _all(document: Any, key: str) -> list[Mapping[str, Any]]:
     found = document.get(key) if isinstance(document, Mapping) else None
     return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+
+
+def _history(document: Mapping[str, Any]) -> list[RunState]:
+    return [_state(each) for each in _all(document, "state_history")]
 
 
 def _state(document: Mapping[str, Any]) -> RunState:

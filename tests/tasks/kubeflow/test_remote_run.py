@@ -1,5 +1,6 @@
 """Runs on Kubeflow Pipelines: each made once, followed whatever happens, ended when we are."""
 
+import fcntl
 import json
 import threading
 from collections.abc import Callable, Iterator
@@ -253,6 +254,23 @@ def test_trouble_that_lasts_is_told_as_one_that_may_pass(here: Here, kubeflow: K
 def test_what_does_not_pass_is_not_waited_for(here: Here, kubeflow: Kubeflow, trouble: int | str) -> None:
     error = here.fails(KubeflowRefused, progress=_once(lambda: kubeflow.trouble.append(("GET", trouble))))
     assert not error.retryable
+
+
+def test_a_wrong_path_is_not_taken_for_a_run_that_is_not_there(here: Here, kubeflow: Kubeflow) -> None:
+    here.fails(KubeflowRefused, endpoint=Endpoint(f"{kubeflow.address}/wrong"))
+    assert not kubeflow.made("POST")
+
+
+def test_nobody_asks_while_another_attempt_does(here: Here, kubeflow: Kubeflow) -> None:
+    here.runs.mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        with (here.runs / f"{ID}.asked").open("w") as mark:
+            fcntl.flock(mark, fcntl.LOCK_EX)
+            waiting = pool.submit(here.run)
+            with pytest.raises(TimeoutError):
+                waiting.result(0.3)
+            assert not kubeflow.requests
+        assert waiting.result().state is RunState.SUCCEEDED
 
 
 def test_nobody_answers(here: Here) -> None:

@@ -45,3 +45,10 @@ def test_a_step_that_goes_on_has_taken_no_time_yet() -> None:
     }
     run = read_run({"run_details": {"task_details": [task]}})
     assert run.steps == {"a-step": StepState(RunState.RUNNING, 0)}
+
+
+def test_a_run_that_was_cancelled_retried_and_failed_is_no_cancelled_one() -> None:
+    states = ["PENDING", "RUNNING", "CANCELING", "FAILED", "RUNNING", "FAILED"]
+    history = [{"state": state} for state in states]
+    assert read_run({"state": "FAILED", "state_history": history[:4]}).was_cancelled
+    assert not read_run({"state": "FAILED", "state_history": history}).was_cancelled
