@@ -125,6 +125,10 @@ def _answer_in_prefect(question: Question) -> Approval:
     found = _answer()
     if found is None:
         forget_process(flow_run.id)
+        until = question.asked_at + patience
+        get_run_logger().info(
+            "waits for a person until %s (UTC): Resume, in the menu of this page", f"{until:%Y-%m-%d %H:%M}"
+        )
         # Prefect forgets at a retry which suspensions there were, but not their forms: each try has its own.
         suspend_flow_run(
             wait_for_input=ApprovalForm.with_initial_data(description=question.markdown),

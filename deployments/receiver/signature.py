@@ -34,7 +34,7 @@ def is_signed(headers: Mapping[str, str], body: bytes, secrets: Sequence[str]) -
 
 def has_signature(headers: Mapping[str, str]) -> bool:
     """Whether anything in the headers is there to tell who sent the body."""
-    return not headers.keys().isdisjoint((*_HEX_HEADERS, "x-gitlab-token", "webhook-signature"))
+    return any(name in headers for name in (*_HEX_HEADERS, "x-gitlab-token", "webhook-signature"))
 
 
 def _pairs(headers: Mapping[str, str], body: bytes, secret: str) -> Iterator[tuple[bytes, bytes]]:

@@ -164,5 +164,5 @@ def _resolve(git: "Git", address: str, revision: str) -> CommitSha:
         why=f"No branch or tag leads to it. Branches: {others}."
         if others
         else "The repository has no commits yet.",
-        next_step="Push it first, or name another with --commit.",
+        next_step="Push it first, or name another: with --commit, or as the branch in its block.",
     )

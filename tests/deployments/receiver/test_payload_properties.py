@@ -24,7 +24,7 @@ from deployments.receiver.limits import Rates, Recent
 from deployments.receiver.log import JsonLines
 from deployments.receiver.problem import Refusal
 from deployments.receiver.registrations import Registration
-from deployments.receiver.signature import is_signed
+from deployments.receiver.signature import has_signature, is_signed
 from deployments.receiver.starts import Pushes, Waiting, Wanted, newest_of
 from tasks.errors import InvalidInput
 from tests.deployments.receiver.payloads import FORGES, LISTING, ZEROS, Pushed, signed
@@ -146,9 +146,12 @@ def test_only_the_secret_and_the_body_make_a_signature(
         assert is_signed(headers, other_body, (secret,)) == (body == other_body)
     assert is_signed(headers, body, (secret,))
     assert is_signed(headers, body, (other, secret))
+    assert has_signature(headers)
     assert is_signed(headers, body, (other,)) == (other == secret)
     assert not is_signed(headers, body, ())
-    assert not is_signed({name.lower(): value for name, value in plain.items()}, body, (secret,))
+    unsigned = {name.lower(): value for name, value in plain.items()}
+    assert not is_signed(unsigned, body, (secret,))
+    assert not has_signature(unsigned)
 
 
 BLOCK = st.dictionaries(
