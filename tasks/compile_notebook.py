@@ -5,7 +5,7 @@ from pathlib import Path
 from tasks.notebook.checkout import on_this_machine
 from tasks.notebook.compile import compile_notebook as compile_with_kale
 from tasks.release import Pipeline, ReleasePlan
-from tasks.step import step
+from tasks.step import report, step
 
 
 @step(
@@ -15,4 +15,7 @@ from tasks.step import step
 )
 def compile_notebook(plan: ReleasePlan, pipelines: Path) -> Pipeline:
     """The compiled pipeline, kept below `pipelines` under its identity."""
-    return compile_with_kale(on_this_machine(plan.source).directory, plan.model, pipelines)
+    pipeline = compile_with_kale(on_this_machine(plan.source).directory, plan.model, pipelines)
+    for warning in pipeline.warnings:
+        report(f"{plan.model.notebook}, {warning}")
+    return pipeline

@@ -101,11 +101,15 @@ class ReleasePlan:
 
 @dataclass(frozen=True)
 class Pipeline:
-    """A compiled notebook: KFP IR YAML at `path`; `identity` is the sha256 of all that went into it."""
+    """A compiled notebook: KFP IR YAML at `path`; `identity` is the sha256 of all that went into it.
+
+    `warnings` are for people: what the notebook asks for and the pipeline may not do.
+    """
 
     identity: str
     path: Path
     steps: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

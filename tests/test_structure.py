@@ -10,7 +10,18 @@ import pytest
 TOP = Path(__file__).parent.parent
 # Prefect tasks share their decorator, which is no verb and may import Prefect.
 SHARED = {"tasks.step"}
-HEAVY = ("kale", "kfp", "kubernetes", "boto3", "matplotlib", "git", "sklearn", "IPython", "joblib")
+HEAVY = (
+    "kale",
+    "kfp",
+    "kubernetes",
+    "boto3",
+    "matplotlib",
+    "git",
+    "sklearn",
+    "IPython",
+    "joblib",
+    "pyflakes",
+)
 
 
 def contracts() -> dict[str, set[str]]:

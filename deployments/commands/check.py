@@ -23,10 +23,21 @@ def check(directory: Path, schema: bool, output: str) -> None:
         return console.emit(json_schema(), "", "json")
     from tasks.config.load import load_project
     from tasks.notebook.fit import check_model
+    from tasks.notebook.static_check import findings
 
-    models = [
-        {"name": model.name, "notebook": model.notebook, "steps": list(check_model(model, directory).steps)}
-        for model in load_project(directory).models
-    ]
+    models = []
+    for model in load_project(directory).models:
+        notebook = check_model(model, directory)
+        warnings = list(map(str, findings(notebook)))
+        for warning in warnings:
+            console.warn(f"{model.notebook}, {warning}")
+        models.append(
+            {
+                "name": model.name,
+                "notebook": model.notebook,
+                "steps": list(notebook.steps),
+                "warnings": warnings,
+            }
+        )
     lines = [f"  {model['name']}: {model['notebook']}: {' > '.join(model['steps'])}" for model in models]
     return console.emit({"models": models}, "\n".join(["modelflight.yaml is valid.", *lines]), output)

@@ -32,8 +32,15 @@ def compile_(
     declared = check_model(chosen, directory).parameters
     given = {**chosen.parameters, **parse_assignments(parameters, declared, "--parameter")}
     pipeline = compile_notebook(directory, chosen.model_copy(update={"parameters": given}), Home().pipelines)
+    for warning in pipeline.warnings:
+        console.warn(f"{chosen.notebook}, {warning}")
     path = to or pipeline.path
     if to:
         write_atomically(to, pipeline.path.read_text(encoding="utf-8"))
-    document = {"pipeline": str(path), "identity": pipeline.identity, "steps": list(pipeline.steps)}
+    document = {
+        "pipeline": str(path),
+        "identity": pipeline.identity,
+        "steps": list(pipeline.steps),
+        "warnings": list(pipeline.warnings),
+    }
     console.emit(document, f"{path}\n  {len(pipeline.steps)} steps: {' > '.join(pipeline.steps)}", output)

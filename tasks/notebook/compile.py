@@ -20,6 +20,8 @@ from tasks.errors import CompileFailed, NotebookInvalid
 from tasks.files import read_inside, write_atomically
 from tasks.model import Environment, Model, Parameter
 from tasks.notebook.document import Notebook, code_cells, read_notebook
+from tasks.notebook.finding import refuse_errors
+from tasks.notebook.static_check import findings
 from tasks.parameters import merge_parameters
 from tasks.release import Pipeline
 
@@ -34,11 +36,13 @@ def compile_notebook(directory: Path, model: Model, pipelines: Path) -> Pipeline
     It is kept as `pipelines/<identity>.yaml`; when it is there already, Kale is not started.
 
     Raises:
-        NotebookInvalid: see `read_notebook`, or the locked requirements cannot be used.
+        NotebookInvalid: see `read_notebook` and `refuse_errors`, or the locked requirements cannot be used.
         ParameterInvalid: see `merge_parameters`.
         CompileFailed: Kale or KFP refused the notebook.
     """
     notebook = read_notebook(directory, model.notebook)
+    found = findings(notebook)
+    refuse_errors(found, notebook.name)
     parameters = merge_parameters(
         notebook.parameters, model.parameters, f"modelflight.yaml: models.{model.name}"
     )
@@ -50,7 +54,7 @@ def compile_notebook(directory: Path, model: Model, pipelines: Path) -> Pipeline
             notebook, model, sorted(n for n, v in parameters.items() if isinstance(v, str)), packages
         )
         write_atomically(target, yaml.safe_dump_all(set_defaults(ir, parameters), sort_keys=True))
-    return Pipeline(identity=identity, path=target, steps=notebook.steps)
+    return Pipeline(identity, target, notebook.steps, warnings=tuple(map(str, found)))
 
 
 def _identity(

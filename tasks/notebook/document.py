@@ -19,13 +19,13 @@ from tasks.parameters import LARGEST_WHOLE_NUMBER
 
 _LARGEST = 100 * 1024**2  # bytes; outputs of cells are pictures, often
 # Kale's tag language: https://pypi.org/project/kubeflow-kale/ ("Cell tags").
-_STEP = re.compile(r"step:([_a-z][_a-z0-9]*)")
-_PREVIOUS = re.compile(r"prev:([_a-z][_a-z0-9]*)")
+STEP = re.compile(r"step:([_a-z][_a-z0-9]*)")
+PREVIOUS = re.compile(r"prev:([_a-z][_a-z0-9]*)")
 # Tags that give a cell a part of its own; the first one counts, whatever else the cell is tagged.
-_ROLES = ("skip", "pipeline-parameters", "pipeline-metrics", "imports", "functions")
+ROLES = ("skip", "pipeline-parameters", "pipeline-metrics", "imports", "functions")
 # The words that Kale's other tags begin with; it refuses a notebook that has any else.
 _TAGS = (
-    *_ROLES,
+    *ROLES,
     "step",
     "prev",
     "notebook",
@@ -206,7 +206,7 @@ def code_cells(document: dict[str, Any], name: str) -> Iterator[Cell]:
         tags = _mapping(cell, "metadata", at).get("tags", [])
         if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
             raise _malformed(at, f"tags is {_shown(tags)}, wanted a list of texts")
-        own = next((tag for tag in tags if tag in _ROLES), None)
+        own = next((tag for tag in tags if tag in ROLES), None)
         if own is None and any(tag.startswith("step:") for tag in tags):
             own = "step"
         # A skipped cell does not end the part that it stands in.
@@ -219,13 +219,12 @@ def _at(name: str, cell: int, line: int | None = None) -> str:
 
 
 def _steps(cells: Iterable[Cell], name: str) -> tuple[str, ...]:
-    steps: dict[str, set[str]] = {}  # with the steps that each one follows
+    steps: list[str] = []
     for cell in cells:
-        if any(tag in _ROLES for tag in cell.tags):
+        if any(tag in ROLES for tag in cell.tags):
             continue
         _check_tags(cell, name)
-        followed = [previous for previous in map(_PREVIOUS.fullmatch, cell.tags) if previous]
-        for previous in followed:
+        for previous in filter(None, map(PREVIOUS.fullmatch, cell.tags)):
             if previous[1] not in steps:
                 raise NotebookInvalid(
                     f"The tag {previous[0]!r} refers to a step that is not defined above it.",
@@ -233,19 +232,9 @@ def _steps(cells: Iterable[Cell], name: str) -> tuple[str, ...]:
                     why=f"Steps above it: {', '.join(steps) or 'none'}.",
                     next_step=f"Tag an earlier cell `step:{previous[1]}`, or correct the tag.",
                 )
-        for step in filter(None, map(_STEP.fullmatch, cell.tags)):
-            # Kale takes these tags from the step's first cell alone and drops the others without a word,
-            # among them all that would make a circle.
-            known = steps.setdefault(step[1], {previous[1] for previous in followed})
-            for previous in followed:
-                if previous[1] not in known:
-                    raise NotebookInvalid(
-                        f"The tag {previous[0]!r} comes too late for the step {step[1]!r}.",
-                        where=_at(name, cell.number),
-                        why="A step follows the steps that its first cell names, and no other.",
-                        next_step=f"Tag the first cell of {step[1]!r} with it, below the step "
-                        f"{previous[1]!r}, or make this cell a step of its own.",
-                    )
+        for step in filter(None, map(STEP.fullmatch, cell.tags)):
+            if step[1] not in steps:
+                steps.append(step[1])
     if not steps:
         raise NotebookInvalid(
             "The notebook has no tagged steps.",
@@ -267,7 +256,7 @@ def _check_tags(cell: Cell, name: str) -> None:
                 if close
                 else f"Remove it, or use: {', '.join(_TAGS)}.",
             )
-        if tag.startswith(("step:", "prev:")) and not (_STEP.fullmatch(tag) or _PREVIOUS.fullmatch(tag)):
+        if tag.startswith(("step:", "prev:")) and not (STEP.fullmatch(tag) or PREVIOUS.fullmatch(tag)):
             raise NotebookInvalid(
                 f"The tag {tag!r} names no step.",
                 where=_at(name, cell.number),

@@ -6,6 +6,8 @@ from tasks.errors import NotebookInvalid, NotSupported
 from tasks.model import Model
 from tasks.notebook.document import Notebook, read_notebook
 from tasks.notebook.evaluation import defines
+from tasks.notebook.finding import refuse_errors
+from tasks.notebook.static_check import findings
 from tasks.parameters import merge_parameters
 
 
@@ -13,12 +15,14 @@ def check_model(model: Model, directory: Path) -> Notebook:
     """The notebook of `model`, read from the notebook repository at `directory`.
 
     Raises:
-        NotebookInvalid: see `read_notebook`, or the notebook lacks a metric or a function of the gate.
+        NotebookInvalid: see `read_notebook` and `refuse_errors`, or the notebook lacks a metric or a function
+            of the gate.
         ParameterInvalid: see `merge_parameters`.
         NotSupported: the model asks for what this version cannot do.
     """
     settings = f"modelflight.yaml: models.{model.name}"
     notebook = read_notebook(directory, model.notebook)
+    refuse_errors(findings(notebook), notebook.name)
     merge_parameters(notebook.parameters, model.parameters, settings)
     lacking = [each.metric for each in model.gate if each.metric not in notebook.metrics]
     if lacking:

@@ -37,7 +37,12 @@ def test_check_accepts_the_example_and_lists_its_steps():
     assert result.exit_code == 0
     assert json.loads(result.stdout) == {
         "models": [
-            {"name": "wine", "notebook": "wine.ipynb", "steps": ["load", "split", "train", "evaluate"]}
+            {
+                "name": "wine",
+                "notebook": "wine.ipynb",
+                "steps": ["load", "split", "train", "evaluate"],
+                "warnings": [],
+            }
         ]
     }
 
@@ -65,7 +70,7 @@ def test_init_writes_a_file_that_check_accepts_and_never_overwrites(tmp_path: Pa
     (tmp_path / "My Wine_2.ipynb").write_text(
         notebook(
             code("trees = 10\nlabel = 'a: \"b\" # c'\nquick = True", "pipeline-parameters"),
-            code("model = trees", "step:train"),
+            code("model = trees\nlog_loss = accuracy = 1", "step:train"),
             code("print(log_loss)\nprint(accuracy)", "pipeline-metrics"),
         )
     )
@@ -91,6 +96,22 @@ def test_init_says_what_each_notebook_lacks(tmp_path: Path):
     assert "untagged.ipynb: The notebook has no tagged steps" in error_of(result)["why"]
     assert "unmeasured.ipynb: no cell tagged pipeline-metrics" in error_of(result)["why"]
     assert not (tmp_path / "modelflight.yaml").exists()
+
+
+def test_check_tells_what_kale_would_not(project: Path):
+    document = json.loads(small_notebook())
+    document["cells"][1]["metadata"]["tags"].append("limit:cpu:1")
+    (project / "small.ipynb").write_text(json.dumps(document))
+    warned = modelflight("check", str(project), "--output", "json")
+    assert warned.exit_code == 0
+    (warning,) = json.loads(warned.stdout)["models"][0]["warnings"]
+    assert warning.startswith("cell 2: Kale drops 'limit:cpu:1'")
+    assert warned.stderr.strip() == f"Note: small.ipynb, {warning}"
+
+    (project / "small.ipynb").write_text(small_notebook(score="scores = model\nscore = scoers"))
+    refused = modelflight("check", str(project))
+    assert refused.exit_code == 2
+    assert "cell 3, line 2: 'scoers' is not defined in step 'evaluate'" in refused.stderr
 
 
 def test_compile_and_run_and_pack_work_one_by_one(project: Path, home: Path):
