@@ -74,18 +74,20 @@ def read_names(code: str) -> Names | None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # such as an unknown escape, which Jupyter has shown already
-            tree, seen = ast.parse(code), ast.parse(_without_magics(code))
-            uses, bound = _scopes(tree)
-            missing = frozenset(use.name for use in _scopes(seen, starred=False)[0])
+            return _names(ast.parse(code), ast.parse(_without_magics(code)))
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return None
+
+
+def _names(tree: ast.Module, seen: ast.Module) -> Names:
+    uses, bound = _scopes(tree)
     return Names(
         uses=tuple(uses),
         bindings=tuple(_bindings(tree)),
         imports=tuple(_imports(tree)),
         bound=bound,
         deleted=frozenset(_deleted(tree)) - bound,
-        missing=missing,
+        missing=frozenset(use.name for use in _scopes(seen, starred=False)[0]),
         offered=frozenset(_offered(seen)),
         hidden=any(map(_defines_unseen, ast.walk(tree))),
         starred=any(isinstance(node, ast.alias) and node.name == "*" for node in ast.walk(tree)),

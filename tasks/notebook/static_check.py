@@ -97,7 +97,9 @@ def _explained(step: str, use: Use, cell: int, line: int, flow: Flow) -> Finding
     if giver := flow.givers[step].get(use.name):
         return _not_there(giver, f"step {step!r}", use.name, cell, line, flow)
     unseen = use.name not in names.missing
-    holders = [other for other in flow.ancestors[step] if has_name(other, use.name, flow)]
+    certain = use.certain and not names.hidden
+    ancestors = flow.ancestors[step]
+    holders = [other for other in ancestors if use.name in flow.codes[other].names.bound]
     if holders:
         what = f"Kale does not hand {use.name!r} on from step {holders[0]!r} to {step!r}, which uses it."
         if unseen and names.starred:
@@ -106,13 +108,14 @@ def _explained(step: str, use: Use, cell: int, line: int, flow: Flow) -> Finding
             hint = "It takes a line that begins with `%` for a magic: end the line above with the `%`."
         else:
             hint = (
-                f"It does not see how it is defined there: add a plain assignment, {use.name} = {use.name}."
+                f"It does not see it defined: import it in the imports cell, or add {use.name} = {use.name}."
             )
-        return Finding(use.certain, cell, line, what, hint)
+        # A star import in the step itself may be what defines the name here, in Jupyter too.
+        perhaps = unseen and names.starred and not flow.shared.names.starred
+        return Finding(certain and not perhaps, cell, line, what, hint)
     if unseen and names.starred:
         return None
     what = f"{use.name!r} is not defined in step {step!r}, nor in what runs before it."
-    certain = use.certain and not names.hidden
     return Finding(certain, cell, line, what, _where_else(step, use.name, flow))
 
 

@@ -1,6 +1,7 @@
 """The whole chain in this process, against a real Prefect server, real Git repositories and real Kale."""
 
 import json
+import logging
 import re
 import shutil
 from pathlib import Path
@@ -244,15 +245,32 @@ def test_a_release_goes_on_when_prefect_takes_no_artifact_and_keeps_the_runs_tag
     assert set(runs[0]["tags"]) >= {"nightly", "model:small", f"commit:{done.source.commit[:12]}"}
 
 
-def test_a_printed_text_metric_is_shown_and_harmless(release, repositories):
+class Lines(logging.Handler):
+    """Keeps what the steps of a release log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def test_a_printed_text_metric_is_shown_and_what_the_pipeline_leaves_out_is_logged(release, repositories):
     document = notebook(
-        code("model = {'weight': 9}\nmodel", "step:train"),
+        code("model = {'weight': 9}\nmodel", "step:train", "limit:cpu:1"),
         code("score = 0.9\nkind = 'forest'", "step:evaluate", "prev:train"),
         code("print(score)\nprint(kind)", "pipeline-metrics"),
     )
     settings = SMALL_SETTINGS.replace("    parameters: {weight: 9}\n", "")
     repositories.push({"small.ipynb": document, "modelflight.yaml": settings})
-    assert release().metrics == {"score": 0.9, "kind": "forest"}
+    logger, kept = logging.getLogger("prefect.task_runs"), Lines()
+    logger.addHandler(kept)
+    try:
+        assert release().metrics == {"score": 0.9, "kind": "forest"}
+    finally:
+        logger.removeHandler(kept)
+    assert [line for line in kept.lines if line.startswith("small.ipynb, cell 1: Kale drops 'limit:cpu:1'")]
 
 
 @pytest.mark.parametrize(

@@ -245,6 +245,19 @@ def test_functions_may_use_what_only_some_steps_have():
     assert [each.split(",")[0] for each in found] == ["warning 1:4 'nowhere' is not defined in step 'before'"]
 
 
+def test_what_a_star_import_may_define_is_left_alone():
+    star = code("from math import *", "imports")
+    cells = (A, code("get_ipython()", "step:b", "prev:a"), code("z = sin(1)", "step:c", "prev:b"))
+    assert found_in(notebook(star, *cells)) == []
+    own = code("from math import *\ny = x", "step:b", "prev:a")
+    assert [each.split()[0] for each in found_in(notebook(A, own))] == ["warning"]
+
+
+def test_code_that_is_nested_too_deeply_is_left_to_kale():
+    assert found_in(notebook(A, code("y = " + "-" * 5000 + "nowhere", "step:b"))) == []
+    assert found_in(notebook(A, code("y = " + " + ".join(["nowhere"] * 3000), "step:b"))) == []
+
+
 @pytest.mark.parametrize(
     ("first", "second", "expected"),
     [
