@@ -87,7 +87,7 @@ def _names(tree: ast.Module, seen: ast.Module) -> Names:
         imports=tuple(_imports(tree)),
         bound=bound,
         deleted=frozenset(_deleted(tree)) - bound,
-        missing=frozenset(use.name for use in _scopes(seen, starred=False)[0]),
+        missing=frozenset(_missing(seen)),
         offered=frozenset(_offered(seen)),
         hidden=any(map(_defines_unseen, ast.walk(tree))),
         starred=any(isinstance(node, ast.alias) and node.name == "*" for node in ast.walk(tree)),
@@ -99,27 +99,31 @@ def _without_magics(code: str) -> str:
     return re.sub(r"^\s*%.*$", r"#\g<0>", code.strip(), flags=re.MULTILINE)
 
 
-def _scopes(tree: ast.Module, *, starred: bool = True) -> tuple[list[Use], frozenset[str]]:
-    """The uses of undefined names, and the names that are bound at the end.
-
-    A name that a star import may define is a use when `starred`; Kale takes it for defined.
-    """
+def _scopes(tree: ast.Module) -> tuple[list[Use], frozenset[str]]:
+    """The uses of names that nothing, or a star import at best, defines; and the names bound at the end."""
     from pyflakes.checker import Builtin, Checker, ModuleScope
     from pyflakes.messages import ImportStarUsage, UndefinedName
 
     checker = Checker(tree)
-    wanted = (UndefinedName, ImportStarUsage) if starred else (UndefinedName,)
     # Text that is an annotation is judged too, but never run.
     places = {(node.lineno, node.col_offset) for node in ast.walk(tree) if isinstance(node, ast.Name)}
     certain = {(node.lineno, node.col_offset) for node in _certain(tree) if isinstance(node, ast.Name)}
     uses = [
         Use(message.message_args[0], message.lineno, (message.lineno, message.col) in certain)
         for message in checker.messages
-        if isinstance(message, wanted) and (message.lineno, message.col) in places
+        if isinstance(message, UndefinedName | ImportStarUsage) and (message.lineno, message.col) in places
     ]
     scope = next(scope for scope in checker.deadScopes if isinstance(scope, ModuleScope))
     bound = (name for name, binding in scope.items() if not isinstance(binding, Builtin))
     return sorted(uses, key=lambda use: (use.line, use.name)), frozenset(bound)
+
+
+def _missing(seen: ast.Module) -> Iterator[str]:
+    from pyflakes.checker import Checker
+    from pyflakes.messages import UndefinedName
+
+    messages = Checker(seen).messages
+    return (message.message_args[0] for message in messages if isinstance(message, UndefinedName))
 
 
 def _certain(node: ast.AST) -> Iterator[ast.AST]:

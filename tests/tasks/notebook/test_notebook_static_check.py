@@ -101,6 +101,20 @@ SILENT = {
     ),
 }
 
+RIGHT = {
+    "an annotation in quotes": [A, code("w = 1", "step:w"), code("def f(y: 'x'): ...", "step:b", "prev:a")],
+    "steps side by side": [
+        code("x = w = 1", "step:z"),
+        code("y = x\ndisplay(y)", "step:c", "prev:z"),
+        code("y = x + w\nv = 1", "step:b", "prev:z"),
+        code("import os.path\nprint(w)", "step:alone", "prev:z"),
+        code("display(y, v)", "step:d", "prev:c", "prev:b"),
+        code("print(x)", "step:c"),
+        code("print(w, y)\ndef f(): return v\nf()", "step:e", "prev:d"),
+    ],
+}
+
+CELLS = {name: cells for name, (cells, _) in SILENT.items()} | RIGHT
 COMPILE = f"""
 import json, os, sys
 sys.path.insert(0, {str(TOP)!r})
@@ -122,10 +136,10 @@ def found_in(text: str) -> list[str]:
 def compiled(tmp_path_factory) -> dict[str, dict[str, Any]]:
     """The pipeline that Kale makes of each silent case and of notebooks without a finding."""
     top = tmp_path_factory.mktemp("silent")
-    folders = {name: top / str(number) for number, name in enumerate(SILENT)}
+    folders = {name: top / str(number) for number, name in enumerate(CELLS)}
     for name, folder in folders.items():
         folder.mkdir()
-        (folder / "n.ipynb").write_text(notebook(*SILENT[name][0]))
+        (folder / "n.ipynb").write_text(notebook(*CELLS[name]))
     environment = {"HOME": str(top), "KUBECONFIG": "/dev/null", "PATH": "/usr/bin:/bin", "HOSTNAME": "h"}
     done = subprocess.run(
         [sys.executable, "-P", "-c", COMPILE, *map(str, folders.values())],
@@ -151,9 +165,9 @@ def test_what_kale_compiles_without_a_word_is_found_with_cell_and_line(case, com
         assert each.startswith(beginning)
 
 
-@pytest.mark.parametrize("case", [case for case in SILENT if "name of a part" not in case])
+@pytest.mark.parametrize("case", [case for case in CELLS if "name of a part" not in case])
 def test_values_and_order_between_steps_are_foreseen_as_kale_makes_them(case, compiled):
-    document = parse_notebook(notebook(*SILENT[case][0]).encode(), "n.ipynb")
+    document = parse_notebook(notebook(*CELLS[case]).encode(), "n.ipynb")
     flow = read_flow(tuple(code_cells(document.document, "n.ipynb")), frozenset(document.parameters))
     assert flow is not None
     tasks = compiled[case]["root"]["dag"]["tasks"]
@@ -234,6 +248,7 @@ def test_what_python_and_the_kernel_define_is_no_finding(source):
 def test_notebooks_that_are_right_have_no_finding():
     assert findings(read_notebook(EXAMPLE, "wine.ipynb")) == ()
     assert found_in(small_notebook()) == []
+    assert [found_in(notebook(*cells)) for cells in RIGHT.values()] == [[], []]
     assert found_in(nasty_notebook()) == []
 
 
