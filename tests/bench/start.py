@@ -85,7 +85,7 @@ def plain_worker(started: Up, api: httpx.Client) -> Iterator[None]:
             )
             yield
         finally:
-            worker.terminate()
+            worker.kill()  # told to end, it may wait for ever
 
 
 def measure(folder: Path) -> Table:
