@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import yaml
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.errors import NotebookInvalid
 from tasks.notebook.compile import compile_notebook
@@ -266,6 +268,39 @@ def test_what_a_star_import_may_define_is_left_alone():
     assert found_in(notebook(star, *cells)) == []
     own = code("from math import *\ny = x", "step:b", "prev:a")
     assert [each.split()[0] for each in found_in(notebook(A, own))] == ["warning"]
+
+
+lines = st.sampled_from(
+    [
+        "x = 1",
+        "y = x",
+        "del x",
+        "[x for x in y]",
+        "def f():",
+        "  return x",
+        "import x.y",
+        "from z import *",
+        "class y:",
+        "try:",
+        "except x as y: pass",
+        "  global x",
+        "% y",
+        "!ls",
+        "\x00",
+        "t += 1",
+        "lambda: (yield)",
+    ]
+)
+tags = st.sampled_from(
+    [[], ["step:a"], ["step:b"], ["imports"], ["functions"], ["skip"], ["step:b", "prev:a"]]
+)
+cells = st.tuples(st.lists(lines, max_size=5).map("\n".join) | st.text(), tags)
+
+
+@given(st.lists(cells, max_size=5))
+def test_any_cells_can_be_checked(chosen):
+    parameters = code("t = 1", "pipeline-parameters")
+    found_in(notebook(parameters, A, *(code(source, *tagged) for source, tagged in chosen)))
 
 
 def test_code_that_is_nested_too_deeply_is_left_to_kale():
