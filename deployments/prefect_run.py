@@ -10,7 +10,7 @@ from deployments.console import StepLines, warn
 from flows.settings import Backends
 from tasks.address import check_address, redact
 from tasks.errors import InvalidInput, PrefectUnreachable
-from tasks.notebook.worktree import top_level, uncommitted
+from tasks.notebook.worktree import is_unpushed, top_level, uncommitted
 from tasks.release import Release
 
 # Read by Prefect when it is imported; what the user has set stays.
@@ -69,6 +69,10 @@ def _working_copy(path: Path, commit: str) -> str:
     if changed:
         more = f" and {len(changed) - 3} more" if len(changed) > 3 else ""
         warn(f"a release is made of commits; these changes are in none: {', '.join(changed[:3])}{more}")
+    if is_unpushed(top, commit):
+        warn(
+            "no remote has the commit that is released; push it, so that others find what the model came from"
+        )
     return str(top)
 
 

@@ -2,7 +2,10 @@
 
 from pathlib import Path
 
-from tasks.notebook.worktree import top_level, uncommitted
+import pytest
+
+from tasks.errors import InvalidInput
+from tasks.notebook.worktree import is_unpushed, top_level, uncommitted
 from tests.repositories import Repositories, git
 
 
@@ -11,7 +14,21 @@ def test_a_sub_folder_belongs_to_its_repository(repositories: Repositories, tmp_
     git(tmp_path, "clone", "--quiet", str(repositories.notebooks), "copy")
     assert top_level(tmp_path / "copy" / "sub folder") == tmp_path / "copy"
     assert top_level(repositories.notebooks) == repositories.notebooks
-    assert top_level(tmp_path) == tmp_path
+    with pytest.raises(InvalidInput, match="no Git repository"):
+        top_level(tmp_path)
+
+
+def test_a_commit_that_was_not_pushed_is_told_from_one_that_was(
+    repositories: Repositories, tmp_path: Path
+) -> None:
+    pushed = repositories.push({"a.txt": "one"})
+    git(tmp_path, "clone", "--quiet", str(repositories.notebooks), "copy")
+    copy = tmp_path / "copy"
+    git(copy, "commit", "--quiet", "--allow-empty", "--message", "mine")
+    assert is_unpushed(copy, "HEAD")
+    assert not is_unpushed(copy, pushed)
+    assert not is_unpushed(copy, "no such commit")
+    assert not is_unpushed(repositories.notebooks, "main")
 
 
 def test_changes_that_no_commit_has_are_named(repositories: Repositories, tmp_path: Path) -> None:
