@@ -1,5 +1,6 @@
 """Prefect's API, as far as starting a run and following it needs it: importing Prefect takes seconds."""
 
+import difflib
 import json
 import os
 import ssl
@@ -20,6 +21,7 @@ Document = dict[str, Any]
 
 PATIENCE = 300.0  # seconds that a run is followed on while the API does not answer
 _FIRST_PATIENCE = 15.0  # until a wrong address is reported as such
+_SHOWN = 10  # names, where a deployment is not found
 _PAGE = 200  # the most that the API gives at once
 _SETTINGS = "PREFECT_API_URL, PREFECT_API_KEY, PREFECT_API_AUTH_STRING"
 
@@ -71,12 +73,18 @@ class PrefectApi:
             InvalidInput: there is none of that name.
         """
         flow, _, rest = name.rpartition("/")
-        path = f"/deployments/name/{quote(flow or 'release-model', safe='')}/{quote(rest, safe='')}"
+        flow = flow or "release-model"
+        path = f"/deployments/name/{quote(flow, safe='')}/{quote(rest, safe='')}"
         status, found = self._ask("GET", path, patience=_FIRST_PATIENCE)
         if status == 404:
+            wanted = {"flows": {"name": {"any_": [flow]}}, "sort": "NAME_ASC", "limit": _PAGE}
+            status, others = self._ask("POST", "/deployments/filter", wanted, patience=_FIRST_PATIENCE)
+            names = [each["name"] for each in others] if status == 200 else []
+            closest = ", ".join(difflib.get_close_matches(rest, names, n=_SHOWN, cutoff=0))
             raise InvalidInput(
                 f"There is no deployment {name!r}.",
                 where=redact(self.address),
+                why=f"There are: {closest}." if names else "There is none yet.",
                 next_step="Give NAME.MODEL: the repository's name in Prefect and the model's name in "
                 "modelflight.yaml. `modelflight deploy` makes the deployments.",
             )

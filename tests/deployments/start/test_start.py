@@ -62,6 +62,13 @@ def test_a_run_is_started_with_the_commit_and_found_again(deployment: Deployment
     assert len(deployment.runs()) == 2
 
 
+def test_a_wrong_name_is_told_with_the_right_one(deployment: Deployment) -> None:
+    right, deployment.name = deployment.name, f"{deployment.name}e"
+    result = start(deployment)
+    assert result.exit_code == 2
+    assert right in document(result)["error"]["why"]
+
+
 def test_what_a_release_came_to_is_told(deployment: Deployment) -> None:
     run = begun(deployment)
     deployment.leave(run, "wine-gate", [{"old": "row"}])
