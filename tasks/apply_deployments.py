@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
+from httpx import HTTPStatusError, Response
 from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import DeploymentScheduleCreate, DeploymentUpdate
 from prefect.client.schemas.objects import ConcurrencyLimitStrategy, ConcurrencyOptions
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule
 from prefect.events.schemas.automations import AutomationCore
-from prefect.exceptions import PrefectHTTPStatusError
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 
 from tasks.address import redact
 from tasks.deployment.automations import Automation
@@ -38,8 +39,12 @@ def apply_deployments(
     for action in actions:
         try:
             _apply(client, action, flow_id)
-        except PrefectHTTPStatusError as error:
-            problems.append(Problem(action.title, _refused(action, error)))
+        except (PrefectHTTPStatusError, ObjectNotFound) as error:
+            found = error.http_exc if isinstance(error, ObjectNotFound) else error
+            answer = cast(HTTPStatusError, found).response
+            if answer.status_code == 404 and action.do in (Do.PAUSE, Do.DELETE):
+                continue  # somebody else deleted it meanwhile
+            problems.append(Problem(action.title, _refused(action, answer)))
     return problems
 
 
@@ -143,10 +148,10 @@ def _automation(wanted: Automation, *, enabled: bool) -> AutomationCore:
     )
 
 
-def _refused(action: Action, error: PrefectHTTPStatusError) -> ModelflightError:
+def _refused(action: Action, answer: Response) -> ModelflightError:
     return ModelflightError(
         f"Prefect refuses to {action.do} the {action.kind}.",
         where=action.title,
-        why=redact(f"{error.response.status_code}: {error.response.text[:500]}"),
+        why=redact(f"{answer.status_code}: {answer.text[:500]}"),
         next_step="Look into the log of the Prefect server; give the same command again when it is mended.",
     )

@@ -193,6 +193,25 @@ def test_a_vanished_model_is_paused_until_it_comes_back_unless_a_person_paused_i
     assert {name for name in site.server.deployments() if site.name in name} == {f"{site.name}.wine"}
 
 
+@pytest.mark.parametrize("prune", [False, True])
+def test_a_vanished_model_that_somebody_deletes_meanwhile_is_no_problem(
+    site: Site, monkeypatch: pytest.MonkeyPatch, prune: bool
+):
+    import flows.deploy_models as composition
+
+    site.push("wine", "rain")
+    site.deploy()
+    site.push("rain")
+    wine, apply = site.deployment("wine")["id"], composition.apply_deployments
+
+    def apply_late(client: Any, *arguments: Any) -> Any:
+        client.delete_deployment(wine)
+        return apply(client, *arguments)
+
+    monkeypatch.setattr(composition, "apply_deployments", apply_late)
+    assert not site.deploy_all([site.name], prune=prune).problems
+
+
 def test_the_models_of_a_repository_that_nobody_registers_any_more_are_paused(site: Site):
     from flows.blocks import NotebookRepository
 

@@ -270,7 +270,8 @@ def test_a_printed_text_metric_is_shown_and_what_the_pipeline_leaves_out_is_logg
         assert release().metrics == {"score": 0.9, "kind": "forest"}
     finally:
         logger.removeHandler(kept)
-    assert [line for line in kept.lines if line.startswith("small.ipynb, cell 1: Kale drops 'limit:cpu:1'")]
+    dropped = "compile notebook: small.ipynb, cell 1: Kale drops 'limit:cpu:1'"
+    assert [line for line in kept.lines if line.startswith(dropped)]
 
 
 @pytest.mark.parametrize(
