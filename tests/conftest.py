@@ -100,7 +100,7 @@ def start_prefect(prefect_home: Path) -> tuple[int, str]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     address = f"http://127.0.0.1:{port}/api"
-    prefect_home.mkdir()
+    prefect_home.mkdir(exist_ok=True)  # of a server that another process of this run ended, as nobody used it
     environment = os.environ | {"PREFECT_HOME": str(prefect_home)}
     environment.pop("PREFECT_API_URL", None)
     log = prefect_home / "server.log"
