@@ -31,3 +31,10 @@ def ask(method: str, address: str, body: object = None) -> Any:
     answer = request(method, address, body)
     answer.raise_for_status()
     return answer.json() if answer.content else None
+
+
+def artifact(api: str, release: str, key: str) -> str:
+    """The newest artifact of that key that a release left; other tests have models of the same names."""
+    runs = {"name": {"any_": [release]}}
+    wanted = {"artifacts": {"key": {"any_": [key]}}, "flow_runs": runs, "sort": "CREATED_DESC"}
+    return str(ask("POST", f"{api}/artifacts/filter", wanted)[0]["data"])

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.prefect_api import artifact
 from tests.repositories import SMALL_SETTINGS, code, git, notebook, small_notebook
 
 
@@ -19,15 +20,6 @@ def release(prefect_api, warm_home, repositories):
         return release_model(repository=str(repositories.notebooks), **arguments)
 
     return run
-
-
-def artifacts(prefect_api: str, key: str) -> str:
-    """The newest artifact of that key, as Prefect's UI would fetch it."""
-    import httpx
-
-    answer = httpx.get(f"{prefect_api}/artifacts/{key}/latest")
-    answer.raise_for_status()
-    return answer.json()["data"]
 
 
 def test_releases_the_example_and_compares_the_next_one_with_it(release, repositories, prefect_api):
@@ -56,11 +48,13 @@ def test_releases_the_example_and_compares_the_next_one_with_it(release, reposit
         "bump fleet",
         "settle release",
     ]
-    gate = json.loads(artifacts(prefect_api, "wine-gate"))
+    gate = json.loads(artifact(prefect_api, second.release_id, "wine-gate"))
     assert [(row["metric"], row["limit"], row["outcome"]) for row in gate] == [("accuracy", "0.9", "go")]
-    assert second.image.reference in artifacts(prefect_api, "wine-image")
-    assert f"+            reference: {second.image.reference}" in artifacts(prefect_api, "wine-fleet")
-    assert "run pipeline" in artifacts(prefect_api, "wine-timeline")
+    assert second.image.reference in artifact(prefect_api, second.release_id, "wine-image")
+    assert f"+            reference: {second.image.reference}" in artifact(
+        prefect_api, second.release_id, "wine-fleet"
+    )
+    assert "run pipeline" in artifact(prefect_api, second.release_id, "wine-timeline")
 
 
 def test_a_worse_model_is_refused_and_nothing_is_published(release, repositories, home):
@@ -114,7 +108,7 @@ def test_both_models_are_evaluated_on_the_same_examples_by_a_function_of_the_not
     (compared,) = better.decision.comparisons
     assert compared.challenger < compared.champion - compared.tolerance
     assert (compared.interval.mean, compared.interval.examples) == (0.1, 20)
-    (row,) = json.loads(artifacts(prefect_api, "small-gate"))
+    (row,) = json.loads(artifact(prefect_api, better.release_id, "small-gate"))
     assert row["difference"].startswith("+0.1 on 20 examples, with 95 % confidence +0")
     shutil.rmtree(home / "images")
     push(20)
@@ -214,8 +208,7 @@ def test_what_the_gate_did_not_compare_with_is_not_replaced(release, repositorie
 def test_text_from_outside_stays_text_on_prefects_pages(release, repositories, prefect_api):
     subject = "x | y | [Approve](http://evil.example) <img src=http://evil.example/a.png> `"
     repositories.push({"small.ipynb": small_notebook(), "modelflight.yaml": SMALL_SETTINGS}, subject)
-    release()
-    timeline = artifacts(prefect_api, "small-timeline")
+    timeline = artifact(prefect_api, release().release_id, "small-timeline")
     row = next(line for line in timeline.splitlines() if "fetch notebooks" in line)
     assert len(re.findall(r"(?<!\\)\|", row)) == 5
     assert not re.search(r"(?<!\\)[\[<`]", row)

@@ -4,11 +4,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from tests.fakes.data_server import DataServer, running
 from tests.flows.served import Served
+from tests.prefect_api import artifact
 from tests.repositories import SMALL_SETTINGS, Repositories
 
 
@@ -121,7 +121,7 @@ def test_the_versions_of_the_data_are_in_the_release_record_and_on_prefects_page
     with open_images(done.image.stored_in) as images:
         (record,) = referrers(images, done.image.digest, MEDIA_TYPE)
     assert json.loads(record)["data"] == {f"{data.address}/wine.csv": 'etag "1"'}
-    rows = httpx.get(f"{prefect_api}/artifacts/small-inputs/latest").json()["data"]
+    rows = artifact(prefect_api, done.release_id, "small-inputs")
     assert {"input": f"data {data.address}/wine.csv", "version": 'etag "1"'} in json.loads(rows)
 
 
