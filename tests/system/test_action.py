@@ -78,7 +78,7 @@ def assert_released(workflow: Workflow, run: WorkflowRun) -> None:
     assert outputs["release-id"] == f"wine-{commit[:12]}-1"
     assert run.summary.startswith(f"## {text(outputs['release-id'])}: untracked\n")
     assert "| metric | better | challenger | champion |" in run.summary
-    assert "| none serves yet |" in run.summary
+    assert "| go |" in run.summary
     assert workflow.example.notebooks.gitea.token not in run.log
 
 
